@@ -43,7 +43,7 @@ CODE: dict[str, tuple[str, ...]] = {
     "speed_fashion": _SPEED,
     "speed_fashion_single": _SPEED,
     "speed_settings": ("experiments.speed_peers", "experiments.speed_settings"),
-    "table_spaces": ("hpsearch.native", "hpsearch.training", *_SEARCH),
+    "table_spaces": ("hpsearch.native", "hpsearch.training", "hpsearch.runs.averaging", *_SEARCH),
     "trials": ("hpsearch.engine", "hpsearch.search", "hpsearch.store", "hpsearch.workers"),
     "wandb_files": tuple(f"hpsearch.spec.{name}" for name in _READERS),
 }

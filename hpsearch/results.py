@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
+    from hpsearch.runs.ensemble import Ensemble
     from hpsearch.runs.predicting import Predictor
 
 _SCORES = ("score", "std", "executions")
@@ -288,6 +289,30 @@ class Results(Pictures):
         # The temporary directory is removed with the results that own it.
         vars(again)["_of"] = self
         return again
+
+    def ensemble(
+        self, size: int = 8, *, candidates: int = 24, out: str | os.PathLike[str] | None = None
+    ) -> Ensemble:
+        """Average the outputs of the best trials' models, and write the average as one model.
+
+        The models are chosen one by one, each time the one with which the average scores best on
+        the validation rows; a model may be chosen again. They are trained again for their weights.
+        With test rows, the best trial and the average are evaluated on them, on record.
+
+        Args:
+            size: The number of choices.
+            candidates: The number of models to choose among, those of the best trials.
+            out: The file, `.keras`, which takes raw rows; default `ensemble.keras` in the
+                directory.
+
+        Raises:
+            InputError: No trial has a score, the models are not hpsearch's MLPs, or they were
+                trained on the validation rows.
+            RefusedError: As for `export`.
+        """
+        from hpsearch.runs.ensemble import make_ensemble  # slow to import
+
+        return make_ensemble(self._files, size, candidates, None if out is None else Path(out))
 
     @property
     def intervals(self) -> pd.DataFrame:

@@ -27,7 +27,7 @@ _MODULES = {
     "plan": "plan",
     **dict.fromkeys(["show", "doctor", "list"], "show"),
     **dict.fromkeys(["compare", "merge", "report", "log"], "tables"),
-    **dict.fromkeys(["export", "predict", "evaluate", "refit", "reproduce"], "models"),
+    **dict.fromkeys(["export", "predict", "evaluate", "refit", "ensemble", "reproduce"], "models"),
 }
 #: The commands in their order, and their helps.
 _HELPS = {
@@ -41,6 +41,7 @@ _HELPS = {
     "predict": "Predict the rows of a CSV file by a trial's model; by the best trial's by default.",
     "evaluate": "Evaluate a trial on a split, with 95% intervals; each evaluation is recorded.",
     "refit": "Train the best trials again with fresh seeds: means, intervals and a final model.",
+    "ensemble": "Average the best trials' models in one, chosen by the validation rows.",
     "reproduce": "Train a trial again from its row; exit code 1 if its score differs.\n\n"
     "Of a program's trial, print the command line; with --sweep, run it.",
     "doctor": "Check that store, tables, data and model are sound and agree; exit code 3 if not.",

@@ -22,6 +22,7 @@ from hpsearch.engine.sweep import run_sweep
 from hpsearch.errors import InputError
 from hpsearch.programs.repeat import stored_program
 from hpsearch.progress.display import line_printer, make_console, make_display
+from hpsearch.runs.ensemble import make_ensemble
 from hpsearch.runs.predicting import predictor_of
 from hpsearch.runs.standalone import SCRIPT, write_standalone
 from hpsearch.runs.trial import (
@@ -96,7 +97,12 @@ def _import_tensorflow() -> None:
 
 
 def predict(
-    directory: DirectoryArgument,
+    directory: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR|MODEL.keras", help="The results directory of a run, or a model's file."
+        ),
+    ],
     rows: Annotated[Path, typer.Argument(metavar="ROWS.csv", help="The rows to predict.")],
     *,
     out: Annotated[
@@ -201,6 +207,40 @@ def refit(
     if on != "train":
         say("these scores are of rows that the models were trained on")
     say(f"results and the best of these models, best.keras, are in {out}")
+
+
+def ensemble(
+    directory: DirectoryArgument,
+    *,
+    size: Annotated[int, typer.Option(min=1, help="The number of choices.")] = 8,
+    candidates: Annotated[
+        int, typer.Option(min=1, help="The number of best models to choose among.")
+    ] = 24,
+    out: Annotated[
+        Path | None, typer.Option(metavar="MODEL.keras", help="Default DIR/ensemble.keras.")
+    ] = None,
+    trust: Trust = None,
+    sweep: TrustedSweep = None,
+) -> None:
+    """Average the best trials' models and print which, and the average's scores."""
+    made = make_ensemble(_source(directory, trust, sweep), size, candidates, out)
+    console = make_console()
+    say = line_printer(console)
+    rows = [
+        (str(line.trial), str(line.config), str(line.seed), f"{line.share:.3g}")
+        for line in made.members.itertuples()
+    ]
+    print_table(console, ("trial", "config", "seed", "share"), rows)
+    score, best = (number(value) for value in (made.score, made.best))
+    say(f"{made.metric} {score} on the validation rows, which chose it; the best trial's: {best}")
+    if made.evaluations:
+        of_best, of_average = (
+            f"{number(entry.score.value)} ({entry.score.interval or '-'})"
+            for entry in made.evaluations
+        )
+        metric = made.evaluations[0].metric
+        say(f"{metric} {of_average} on the test rows; the best trial's: {of_best}")
+    say(f"wrote the ensemble to {made.path}; it takes raw rows")
 
 
 def reproduce(

@@ -175,7 +175,7 @@ def _predictions(source: ReportSource) -> list[dict[str, Any]]:
     shown = {(entry.split, entry.execution): entry for entry in (*best, *last.values())}
     figures: list[dict[str, Any]] = []
     for entry in shown.values():
-        title = f"{entry.split} split, {entry.rows:,} rows, trial {entry.execution}"
+        title = f"{entry.split} split, {entry.rows:,} rows, {entry.model}"
         if entry.pairs:
             figures.append({"title": title, "figure": predictions_figure(entry.pairs)})
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -86,10 +87,20 @@ def _own_objects(source: Source) -> dict[str, Any]:
 def predictor_of(source: Source, which: Which) -> Predictor:
     """Load a trial's model; the best one's is read from best.keras.
 
+    Args:
+        source: Its directory may also be the file of a model, which has one only.
+
     Raises:
         RefusedError: As for `export_model`.
     """
-    with model_file(source, which) as path:
+    file_itself = source.directory
+    if file_itself.suffix == ".keras" and file_itself.is_file():
+        if which != Which():
+            raise InputError(f"{file_itself}: is one model, so leave out {which}")
+        opened: AbstractContextManager[Path] = nullcontext(file_itself)
+    else:
+        opened = model_file(source, which)
+    with opened as path:
         model = load_model(path, source)
         file = ModelFile.read(path)
     if file is None:

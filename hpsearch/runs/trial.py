@@ -343,7 +343,7 @@ def evaluate_trial(source: Source, split: str, which: Which) -> Evaluation:
             called = retrainer.ask(Call(evaluate_rows, (trained, rows.x, rows.y)))
         if called.error:
             raise HpsearchError(f"{execution.label} cannot be evaluated: {called.error}")
-        evaluation = _evaluation(run, execution, split, rows, called.value)
+        evaluation = evaluation_of(run, execution, split, rows, called.value)
         with Store(run.where.store, check=held.check) as store:
             store.set_facts(evaluations=(*store.facts().evaluations, evaluation))
     return evaluation
@@ -359,7 +359,7 @@ def _rows_of(run: StoredRun, execution: Execution, split: str) -> Split:
     return rows
 
 
-def _evaluation(
+def evaluation_of(
     run: StoredRun, execution: Execution, split: str, rows: Split, arrays: Mapping[str, Any]
 ) -> Evaluation:
     """Return an evaluation, of now, by what `evaluate_rows` measured."""

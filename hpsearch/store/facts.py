@@ -86,7 +86,7 @@ class Evaluation:
 
     Attributes:
         time: The time in UTC, as ISO 8601 to the second.
-        trial, config, seed, fold: The evaluated model.
+        trial, config, seed, fold: The evaluated model; an ensemble has trial 0.
         split: `train`, `validation` or `test`.
         metric: The name in `metrics` that the sweep scores by.
         metrics: Name, such as `accuracy`, -> measurement.
@@ -107,9 +107,14 @@ class Evaluation:
     pairs: tuple[tuple[float, float], ...] = ()
 
     @property
+    def model(self) -> str:
+        """The evaluated model, such as `trial 3, seed 1`; `ensemble` for an ensemble."""
+        return label(self.trial, self.seed, self.fold) if self.trial else self.config
+
+    @property
     def execution(self) -> str:
-        """The evaluated execution: the trial's number, with its seed and fold where they matter."""
-        return label(self.trial, self.seed, self.fold).removeprefix("trial ")
+        """The model without the word "trial"."""
+        return self.model.removeprefix("trial ")
 
     @property
     def score(self) -> Measurement:

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import hpsearch
-from marks import slow
 
 import hpsearch as package
 from hpsearch.comparison.table import read_tables
@@ -174,10 +173,14 @@ def validation_metric(results: Results, model: Any, row: pd.Series[Any]) -> tupl
     return int((predicted.argmax(axis=1) == y).sum()), round(row["val_accuracy"] * len(y))
 
 
-_SLOW = (a_widened_space, several_seeds, a_smaller_loss, folds_of_a_file, a_race, a_retry)
+_SCENARIOS = (
+    *(a_narrowed_space, a_widened_space, several_seeds),
+    *(a_smaller_loss, folds_of_a_file, a_race, a_retry),
+)
 
 
-@pytest.mark.parametrize("scenario", [a_narrowed_space, *map(slow, _SLOW)])
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", _SCENARIOS)
 def test_there_is_one_best(scenario: Callable[[Path], Ended], tmp_path: Path) -> None:
     ended = scenario(tmp_path)
     row, results = require_one_best(ended), ended.results

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from marks import slow
 
 import hpsearch
 from hpsearch.errors import InputError
@@ -26,7 +27,7 @@ def measured(rows, seed=0):
     return frame.assign(score=[bowl(row) for row in frame.to_dict("records")])
 
 
-@pytest.mark.parametrize("method", ["auto", "tpe", "bayesian"])
+@pytest.mark.parametrize("method", ["auto", slow("tpe"), slow("bayesian")])
 def test_a_method_learns_from_them(method):
     alone = hpsearch.optimize(bowl, PLANE, method, trials=8)
     told = hpsearch.optimize(bowl, PLANE, method, trials=8, known=measured(25))

@@ -25,20 +25,18 @@ parameters: {units: [4, 8, 16], epochs: [1]}
 
 
 def test_the_benchmark_runs_contenders(tmp_path):
-    """The quick ones: the peers that train with Keras take half a minute each."""
-    peers = ["optuna_best", "sklearn"]
-    run("speed.py", "--smoke", "--contenders", *peers, out=tmp_path, fresh=True)
+    """The quick one: the peers that train with Keras take half a minute each."""
+    run("speed.py", "--smoke", "--contenders", "sklearn", out=tmp_path, fresh=True)
     table = rows("speed_digits", tmp_path, about="2 seeds")
     names = [row["contender"] for row in table]
-    assert names == ["hpsearch", *peers]
+    assert names == ["hpsearch", "sklearn"]
     for row in table:
         assert row["trials"] == 4
         assert row["seconds (median)"] > 0
         assert row["peak, MB"] > 50
         assert 0.05 < row["best"] <= 1
         assert row["contender"] == "hpsearch" or row["low"] < row["difference"] < row["high"]
-    faster = {row["contender"].partition("_best")[0] for row in table if row.get("faster")}
-    assert {"optuna", "sklearn"} <= faster
+    assert "sklearn" in {row["contender"] for row in table if row.get("faster")}
 
 
 def test_kerastuners_programs(tmp_path):

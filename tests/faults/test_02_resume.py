@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import yaml
 from commands import hpsearch
-from marks import slow_but
 from outcomes import assert_same, trainings_begun
 
 from hpsearch.spec.method import METHODS
@@ -30,7 +29,8 @@ _PARAMETERS = {
 _GRID = {"hidden_layers": [1, 2], "units": [16, 32], "epochs": [3, 9]}
 
 
-@pytest.mark.parametrize("method", slow_but(["hyperband"], METHODS))
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
 def test_killed_at_each_trial_it_is_the_run_that_was_left_alone(tmp_path, method):
     sweep = {
         "data": {"dataset": "digits"},

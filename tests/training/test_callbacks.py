@@ -87,7 +87,7 @@ EXACT = {
 @pytest.mark.parametrize(
     ("name", "kind"),
     slow_but(
-        [*((name, "native") for name in EXACT if name != "stopping"), ("stopping", "graph")],
+        [("both", "native"), ("stopping", "graph")],
         [*((name, "native") for name in EXACT), ("stopping", "graph"), ("plateau", "graph")],
     ),
 )

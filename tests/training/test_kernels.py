@@ -43,10 +43,6 @@ def test_this_processor_and_64_bit_arm_give_the_same_bits(tmp_path):
         assert bits_of(name, tmp_path) == lines
     compiler, emulator = "aarch64-linux-gnu-gcc", ["qemu-aarch64-static"]
     assert bits_of("neon", tmp_path, compiler=compiler, emulator=emulator) == lines
-    shared = bits_of(
-        "neon", tmp_path, compiler=compiler, emulator=emulator, flags=["-static", *THREADS]
-    )
-    assert shared == lines
 
 
 @pytest.mark.slow

@@ -37,7 +37,7 @@ MODELS = {
     "without_biases": "digits",
     "penalised": "digits",
 }
-QUICK = {"one_hot", "normed"}
+QUICK = {"normed"}
 #: Models with a loss or targets of their own; weights concern nothing else.
 WEIGHTED = {"one_hot", "sparse", "binary", "squared", "absolute", "huber", "shares"}
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from keras_curve import keras_curve
 from keras_tuner import HyperParameters
+from marks import slow_but
 from trainings import assert_agree, assert_equal_arrays, trained
 
 from hpsearch.custom.native_model import dense_model
@@ -25,12 +26,15 @@ def of(problem, model):
 
 @pytest.mark.parametrize(
     ("data", "model"),
-    [
-        *(("digits", model) for model in KNOWN),
-        ("cancer", "binary"),
-        ("diabetes", "regressor"),
-        ("images", "without_metrics"),
-    ],
+    slow_but(
+        [("digits", "guide"), ("images", "without_metrics")],
+        [
+            *(("digits", model) for model in KNOWN),
+            ("cancer", "binary"),
+            ("diabetes", "regressor"),
+            ("images", "without_metrics"),
+        ],
+    ),
 )
 def test_native_gives_kerass_numbers(data, model, request):
     given = request.getfixturevalue(data)

@@ -104,10 +104,7 @@ def pairs(names, *of_graph):
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    slow_but(
-        [("weights", "native"), ("restoring", "native"), ("classes", "graph")],
-        pairs(CALLS, "restoring", "classes"),
-    ),
+    slow_but([("restoring", "native"), ("classes", "graph")], pairs(CALLS, "restoring", "classes")),
 )
 def test_it_gives_what_keras_gives(digits, kind, name):
     hypermodel = Fitting(MODELS[kind], {"epochs": EPOCHS, **CALLS[name]})
@@ -133,9 +130,8 @@ OPTIMIZERS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"), slow_but([("adam", "native")], pairs(OPTIMIZERS, "adam"))
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "kind"), pairs(OPTIMIZERS, "adam"))
 def test_a_second_call_goes_on_from_the_first(digits, kind, name):
     """With the optimizer's state, and by what was changed in between."""
     config = keras.optimizers.serialize(OPTIMIZERS[name])

@@ -1,0 +1,140 @@
+"""Ensembles: the best models, chosen greedily, whose outputs one file averages."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from commands import hpsearch as command
+from here import run_here
+
+import hpsearch
+from hpsearch.errors import InputError, RefusedError
+from hpsearch.runs.averaging import choose
+from hpsearch.runs.predicting import predictor_of
+from hpsearch.runs.trial import Source, Which
+from hpsearch.store.store import Store
+
+PENGUINS = Path(__file__).parents[2] / "experiments" / "penguins.csv"
+_CLASSES = f"""\
+data: {{csv: {PENGUINS}, target: species, test: 0.25}}
+method: random
+budget: {{trials: 8}}
+metric: val_loss
+parameters: {{units: {{min: 2, max: 32}}, epochs: 15, optimizer: adam, learning_rate: 0.05}}
+"""
+_NUMBERS = """\
+data: {dataset: diabetes, cv: 2, test: 0.2}
+parameters: {units: [4, 8], epochs: 3, optimizer: sgd}
+seeds: 2
+"""
+
+
+def averaged(ensemble, results, folds, predicted):
+    """The weighted mean of what is predicted by the members' exported models."""
+    total = 0.0
+    for member in ensemble.members.itertuples():
+        for fold in folds:
+            path = results.directory / "member.keras"
+            results.export(path, member.trial, member.seed, fold)
+            of_model = predicted(predictor_of(Source(path), Which()))
+            total = total + of_model * member.share / len(folds)
+    return total
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    made = tmp_path_factory.mktemp("table")
+    run_here(_CLASSES, made / "out")
+    return made
+
+
+def test_an_ensemble_of_a_table_is_one_model_of_raw_rows(home):
+    results = hpsearch.load(home / "out")
+    ensemble = results.ensemble(size=5)
+    assert ensemble.path == home / "out" / "ensemble.keras"
+    assert ensemble.members["share"].sum() == pytest.approx(1)
+    assert ensemble.members["share"].is_monotonic_decreasing
+    assert len(ensemble.members) > 1
+    assert ensemble.score < ensemble.best == pytest.approx(results.best["score"], rel=1e-5)
+    # With texts and gaps.
+    rows = pd.read_csv(PENGUINS)
+    expected = averaged(ensemble, results, [None], lambda model: model.probabilities(rows))
+    np.testing.assert_allclose(ensemble.predict_proba(rows), expected, rtol=1e-5)
+    labels = [results.classes[index] for index in expected.argmax(axis=1)]
+    assert ensemble.predict(rows).tolist() == labels
+    of_best, of_ensemble = ensemble.evaluations
+    assert results.evaluations[-2:] == ensemble.evaluations
+    assert of_best.model == f"trial {results.best['trial']}"
+    assert (of_ensemble.model, of_ensemble.split, of_ensemble.rows) == ("ensemble", "test", 86)
+
+
+def test_the_commands_make_it_and_predict_with_its_file(home):
+    out = "elsewhere.keras"
+    said = command("ensemble", "out", "--size", 3, "--candidates", 4, "--out", out, cwd=home)
+    assert said.stdout.splitlines()[0].split() == ["trial", "config", "seed", "share"]
+    assert "on the validation rows, which chose it; the best trial's: 0." in said.stdout
+    assert "on the test rows; the best trial's: " in said.stdout
+    assert "models again, whose weights were not kept" in said.stderr
+    said = command("predict", out, PENGUINS, cwd=home)
+    assert said.stdout.splitlines()[:2] == ["prediction", "Adelie"]
+    said = command("predict", out, PENGUINS, "--trial", 2, cwd=home, code=2)
+    assert said.stderr == f"{out}: is one model, so leave out trial 2\n"
+    assert "ensemble" in command("show", "out", cwd=home).stdout
+    assert "all is sound" in command("doctor", "out", cwd=home).stdout
+
+
+def test_folds_and_seeds_are_members_in_the_unit_of_the_target(tmp_path):
+    run_here(_NUMBERS, tmp_path)
+    results = hpsearch.load(tmp_path)
+    ensemble = results.ensemble(size=6, out=tmp_path / "mean.keras")
+    assert set(ensemble.members) == {"trial", "config", "seed", "share"}
+    x = np.random.default_rng(0).normal(0, 0.05, (20, 10)).astype(np.float32)
+    expected = averaged(ensemble, results, [1, 2], lambda model: model.labels(x))
+    np.testing.assert_allclose(ensemble.predict(x), expected, rtol=1e-4)
+    assert 50 < ensemble.predict(x).mean() < 300
+
+
+def test_a_row_whose_training_gives_another_score_is_refused(home):
+    with Store(home / "out" / "sweep.db") as store:
+        results = store.results()
+        worst = max(results.values(), key=lambda result: result.score)
+        store.add_results([replace(worst, score=worst.score / 2)])
+        with pytest.raises(RefusedError, match=f"trial {worst.number} did not give its row's"):
+            hpsearch.load(home / "out").ensemble()
+        store.add_results([worst])
+
+
+def test_what_has_no_ensemble_is_explained(home, tmp_path):
+    results = hpsearch.load(home / "out")
+    for wrong in ({"size": 0}, {"candidates": 0}):
+        with pytest.raises(InputError, match=r": must be 1 or more, not 0"):
+            results.ensemble(**wrong)
+    for path in ("model.h5", "none/model.keras"):
+        with pytest.raises(InputError, match=r"must be a file with the suffix \.keras"):
+            results.ensemble(out=tmp_path / path)
+    with pytest.raises(InputError, match=r"would be replaced, and nothing else has its content"):
+        results.ensemble(out=home / "out" / "best.keras")
+    final = _CLASSES.replace("test: 0.25", "test: 0.25, train_on: train+validation")
+    run_here(final.replace("trials: 8", "trials: 1"), tmp_path)
+    with pytest.raises(InputError, match="trained on the validation rows, which choose"):
+        hpsearch.load(tmp_path).ensemble()
+
+
+def test_each_choice_makes_the_average_score_best():
+    """Two models err in opposite directions; a third is better alone than either."""
+    outputs = [[np.array(values, "f4")] for values in ([0.6, 0.6], [0.0, 0.9], [1.0, 0.1])]
+
+    def error(outputs):
+        return float(np.abs(outputs[0] - 0.5).sum())
+
+    chosen = partial(choose, outputs, error, maximize=False)
+    assert chosen(1) == [0]
+    assert chosen(3) == [0]
+    assert choose(outputs[1:], error, 4, maximize=False) == [0, 1]
+    # With the other goal, the model farthest away, alone.
+    assert choose(outputs, error, 3, maximize=True) == [1]
