@@ -23,6 +23,8 @@ from hpsearch.errors import InputError, Interrupted
 from hpsearch.progress.display import make_listener
 from hpsearch.reporting.page import Pictures
 from hpsearch.reporting.source import ReportSource, resolved_sweep
+from hpsearch.runs.ensemble import Ensemble, make_ensemble
+from hpsearch.runs.predicting import PredictorMixin, load_model
 from hpsearch.runs.trial import (
     Reproduction,
     Source,
@@ -49,12 +51,7 @@ from hpsearch.wording import counted
 from hpsearch.workers.protocol import Said
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     import pandas as pd
-
-    from hpsearch.runs.ensemble import Ensemble
-    from hpsearch.runs.predicting import Predictor
 
 _SCORES = ("score", "std", "executions")
 #: Columns of the table that belong to single executions, and columns that are equal for all.
@@ -65,7 +62,7 @@ _NOT_OF_TRIALS = (
 
 
 @dataclass(frozen=True)
-class Results(Pictures):
+class Results(Pictures, PredictorMixin):
     """The results of a run.
 
     >>> import hpsearch
@@ -155,8 +152,6 @@ class Results(Pictures):
             InputError: No trial completed, or Keras cannot load the model.
             RefusedError: As for `export`, if the run was interrupted before it wrote the model.
         """
-        from hpsearch.runs.predicting import load_model  # imports Keras
-
         with model_file(self._files, Which()) as file:
             return load_model(file, self._files)
 
@@ -169,39 +164,6 @@ class Results(Pictures):
         """
         with Store(ResultsDirectory(self.directory).store, read_only=True) as store:
             return store.facts().classes
-
-    def predict(self, rows: Any) -> npt.NDArray[Any]:
-        """Predict rows with the best trial's model.
-
-        Args:
-            rows: Rows like the sweep's, without the target: a frame or a mapping of columns
-                (further columns are ignored), or an array.
-
-        Returns:
-            The label of each row, a number where labels are numbers; for regression, the values in
-            the target's own units, `(n_samples,)` or `(n_samples, outputs)`.
-
-        Raises:
-            InputError: The model does not take such rows; or as for `model`.
-        """
-        return self._predictor.labels(rows)
-
-    def predict_proba(self, rows: Any) -> npt.NDArray[np.float32]:
-        """Predict the probability of each class, `(n_samples, n_classes)`, as in `classes`.
-
-        Args:
-            rows: As for `predict`.
-
-        Raises:
-            InputError: The target has no classes; or as for `predict`.
-        """
-        return self._predictor.probabilities(rows)
-
-    @cached_property
-    def _predictor(self) -> Predictor:
-        from hpsearch.runs.predicting import predictor_of  # slow to import
-
-        return predictor_of(self._files, Which())
 
     @property
     def _files(self) -> Source:
@@ -293,25 +255,16 @@ class Results(Pictures):
     def ensemble(
         self, size: int = 8, *, candidates: int = 24, out: str | os.PathLike[str] | None = None
     ) -> Ensemble:
-        """Average the outputs of the best trials' models, and write the average as one model.
-
-        The models are chosen one by one, each time the one with which the average scores best on
-        the validation rows; a model may be chosen again. They are trained again for their weights.
-        With test rows, the best trial and the average are evaluated on them, on record.
+        """Average the outputs of the best models, chosen by the validation rows, as one model.
 
         Args:
-            size: The number of choices.
-            candidates: The number of models to choose among, those of the best trials.
-            out: The file, `.keras`, which takes raw rows; default `ensemble.keras` in the
-                directory.
+            size: The number of choices; a model may be chosen again.
+            candidates: The number of best models to choose among, which are trained again.
+            out: The `.keras` file; default `ensemble.keras` in the directory.
 
         Raises:
-            InputError: No trial has a score, the models are not hpsearch's MLPs, or they were
-                trained on the validation rows.
-            RefusedError: As for `export`.
+            InputError, RefusedError: As for `make_ensemble`.
         """
-        from hpsearch.runs.ensemble import make_ensemble  # slow to import
-
         return make_ensemble(self._files, size, candidates, None if out is None else Path(out))
 
     @property

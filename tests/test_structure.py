@@ -38,10 +38,10 @@ def test_no_file_is_longer_than_its_idea():
 
 #: Room -> the most lines of its Python modules together; "" has the modules beside the rooms.
 ROOMS = {
-    "": 2330, "cli": 1390, "comparison": 2310, "custom": 2635, "data": 3675, "engine": 3125,
+    "": 2340, "cli": 1430, "comparison": 2310, "custom": 2635, "data": 3675, "engine": 3125,
     "functions": 730, "kerastuner": 1895, "models": 925, "native": 620, "programs": 1730,
-    "progress": 370, "ray": 725, "reporting": 2810, "runs": 1135, "search": 2405, "sklearn": 445,
-    "space": 1545, "spec": 4315, "store": 3015, "trackers": 420, "training": 2025,
+    "progress": 370, "ray": 725, "reporting": 2810, "runs": 1625, "search": 2405, "sklearn": 445,
+    "space": 1545, "spec": 4315, "store": 3020, "trackers": 420, "training": 2025,
     "workers": 2185,
 }  # fmt: skip
 
@@ -55,7 +55,7 @@ def test_rooms_do_not_grow():
 
 
 def test_rooms_share_few_names():
-    assert len(STRUCTURE.shared) <= 513
+    assert len(STRUCTURE.shared) <= 516
 
 
 def test_classes_are_short_and_functions_take_few_parameters():

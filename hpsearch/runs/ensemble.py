@@ -6,11 +6,10 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from statistics import mean
 from tempfile import TemporaryDirectory, TemporaryFile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hpsearch.engine.best_model import Retrainer, Weights
 from hpsearch.engine.session import Settings, signals
@@ -18,6 +17,7 @@ from hpsearch.errors import HpsearchError, InputError, RefusedError
 from hpsearch.machine import cores
 from hpsearch.models.arrays import training_data
 from hpsearch.runs.averaging import Average, write_average
+from hpsearch.runs.predicting import PredictorMixin
 from hpsearch.runs.trial import Source, StoredRun, Which, evaluation_of, open_run
 from hpsearch.space.execution import Execution, Training
 from hpsearch.store.directory import ResultsDirectory, require_free
@@ -33,11 +33,7 @@ from hpsearch.workers.protocol import Answered, Call, Lost
 from hpsearch.workers.servers import Servers
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     import pandas as pd
-
-    from hpsearch.runs.predicting import Predictor
 
 #: The file's name in a results directory, and the config in the record of its evaluation.
 ENSEMBLE = "ensemble"
@@ -48,7 +44,7 @@ Candidate = tuple[Execution, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Ensemble:
+class Ensemble(PredictorMixin):
     """An average of the outputs of several trials' models.
 
     Attributes:
@@ -68,19 +64,9 @@ class Ensemble:
     best: float
     evaluations: tuple[Evaluation, ...] = field(default=(), repr=False)
 
-    def predict(self, rows: Any) -> npt.NDArray[Any]:
-        """Predict rows, as `Results.predict` does."""
-        return self._predictor.labels(rows)
-
-    def predict_proba(self, rows: Any) -> npt.NDArray[np.float32]:
-        """Predict the probability of each class, as `Results.predict_proba` does."""
-        return self._predictor.probabilities(rows)
-
-    @cached_property
-    def _predictor(self) -> Predictor:
-        from hpsearch.runs.predicting import predictor_of  # slow to import
-
-        return predictor_of(Source(self.path), Which())
+    @property
+    def _files(self) -> Source:
+        return Source(self.path)
 
 
 def make_ensemble(

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -285,3 +285,43 @@ def _has_names(rows: Any) -> bool:
 
 def _place(row: int) -> str:
     return f"row {row} (from 0)"
+
+
+class PredictorMixin:
+    """Predictions of a model, which is loaded for the first of them."""
+
+    @property
+    def _files(self) -> Source:
+        """Where the model is, as `predictor_of` takes it."""
+        raise NotImplementedError
+
+    @cached_property
+    def _predictor(self) -> Predictor:
+        return predictor_of(self._files, Which())
+
+    def predict(self, rows: Any) -> npt.NDArray[Any]:
+        """Predict rows with the best trial's model, or with the ensemble.
+
+        Args:
+            rows: Rows like the sweep's, without the target: a frame or a mapping of columns
+                (further columns are ignored), or an array.
+
+        Returns:
+            The label of each row, a number where labels are numbers; for regression, the values in
+            the target's own units, `(n_samples,)` or `(n_samples, outputs)`.
+
+        Raises:
+            InputError: The model does not take such rows; or as for `Results.model`.
+        """
+        return self._predictor.labels(rows)
+
+    def predict_proba(self, rows: Any) -> npt.NDArray[np.float32]:
+        """Predict the probability of each class, `(n_samples, n_classes)`, as in `Results.classes`.
+
+        Args:
+            rows: As for `predict`.
+
+        Raises:
+            InputError: The target has no classes; or as for `predict`.
+        """
+        return self._predictor.probabilities(rows)
