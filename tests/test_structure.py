@@ -38,7 +38,7 @@ def test_no_file_is_longer_than_its_idea():
 
 #: Room -> the most lines of its Python modules together; "" has the modules beside the rooms.
 ROOMS = {
-    "": 2340, "cli": 1430, "comparison": 2310, "custom": 2635, "data": 3675, "engine": 3125,
+    "": 2340, "cli": 1440, "comparison": 2310, "custom": 2635, "data": 3675, "engine": 3125,
     "functions": 730, "kerastuner": 1895, "models": 925, "native": 620, "programs": 1730,
     "progress": 370, "ray": 725, "reporting": 2810, "runs": 1625, "search": 2405, "sklearn": 445,
     "space": 1545, "spec": 4315, "store": 3020, "trackers": 420, "training": 2025,

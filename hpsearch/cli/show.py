@@ -24,7 +24,7 @@ from hpsearch.engine.session import RunOutcome
 from hpsearch.errors import HpsearchError, InputError, RefusedError
 from hpsearch.progress.display import line_printer, make_console, tell
 from hpsearch.runs.trial import examine_best_file
-from hpsearch.space.keras_names import ACTIVATIONS, OPTIMIZERS
+from hpsearch.space.keras_names import ACTIVATIONS, KERAS_METRICS, OPTIMIZERS
 from hpsearch.space.mlp import LAYER_TYPES
 from hpsearch.spec.method import METHODS
 from hpsearch.store.columns import groups, in_order, text_of
@@ -71,6 +71,17 @@ def _optimizers() -> Rows:
         yield name, f"{optimizer.name} with {text}" if optimizer.implied else text
 
 
+def _metrics() -> Rows:
+    yield "val_loss", "minimize; the loss"
+    yield "val_accuracy", "maximize; for classes"
+    yield "val_mae", "minimize; for numbers"
+    for name, metric in KERAS_METRICS.items():
+        rows = ", for several classes" if metric.of_several else ", for classes" * metric.of_classes
+        if metric.k is None:
+            yield f"val_{name}", f"{metric.goal}; {metric.keras}{rows}"
+    yield "val_top_5_accuracy", "maximize; and so on from 2 to 20, for several classes"
+
+
 _LISTS: dict[str, Callable[[], Rows]] = {
     "datasets": _datasets,
     "methods": lambda: ((name, method.text) for name, method in METHODS.items()),
@@ -80,14 +91,12 @@ _LISTS: dict[str, Callable[[], Rows]] = {
         *((name, layer_type.text) for name, layer_type in LAYER_TYPES.items()),
         ("package.module:function", "your own: function(x, units, activation, ...) -> tensor"),
     ),
+    "metrics": _metrics,
 }
 
 
 def list_names(
-    what: Annotated[
-        str, typer.Argument(metavar="datasets|methods|activations|optimizers|layer-types")
-    ],
-    as_json: Json = False,
+    what: Annotated[str, typer.Argument(metavar="|".join(_LISTS))], as_json: Json = False
 ) -> None:
     """Print one list, a name on each line."""
     if what not in _LISTS:

@@ -207,6 +207,7 @@ def test_list_gives_names(tmp_path):
         "activations": "relu sigmoid softmax",
         "optimizers": "sgd momentum nesterov adamw",
         "layer-types": "dense dropout batch_norm package.module:function",
+        "metrics": "val_loss val_auc val_rmse val_top_5_accuracy",
     }.items():
         lines = hpsearch("list", what, cwd=tmp_path).stdout.splitlines()
         assert set(names.split()) <= {line.split()[0] for line in lines if line.strip()}
