@@ -33,6 +33,7 @@ from hpsearch.reporting.comparison_page import Comparison
 from hpsearch.results import Results, execute, results_at_prompt, results_with_interruption, run_in
 from hpsearch.runs.trial import trusted
 from hpsearch.spec.sweep import ProgramSweep, Sweep, load_sweep, sweep_from_mapping
+from hpsearch.spec.table import KEPT
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.wording import did_you_mean
 
@@ -406,7 +407,13 @@ def tune(
     def work(directory: Path) -> Results:
         report = out is not None
         settings = Settings(
-            directory, retry=retry, fresh=fresh, report=report, drive=search, known=known
+            directory,
+            retry=retry,
+            fresh=fresh,
+            report=report,
+            drive=search,
+            known=known,
+            keep=KEPT if unsaid else 1,
         )
         return execute(sweep, settings, listener, log, load)
 

@@ -253,19 +253,21 @@ class Results(Pictures, PredictorMixin):
         return again
 
     def ensemble(
-        self, size: int = 8, *, candidates: int = 24, out: str | os.PathLike[str] | None = None
+        self,
+        size: int = 8,
+        *,
+        candidates: int = 24,
+        out: str | os.PathLike[str] | None = None,
+        workers: int | None = None,
     ) -> Ensemble:
         """Average the outputs of the best models, chosen by the validation rows, as one model.
 
-        Args:
-            size: The number of choices; a model may be chosen again.
-            candidates: The number of best models to choose among, which are trained again.
-            out: The `.keras` file; default `ensemble.keras` in the directory.
-
-        Raises:
-            InputError, RefusedError: As for `make_ensemble`.
+        The arguments and errors are those of `make_ensemble`.
         """
-        return make_ensemble(self._files, size, candidates, None if out is None else Path(out))
+        path = None if out is None else Path(out)
+        made = make_ensemble(self._files, size, candidates, path, workers)
+        vars(made)["_of"] = self  # as in `refit`
+        return made
 
     @property
     def intervals(self) -> pd.DataFrame:

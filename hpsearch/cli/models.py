@@ -1,4 +1,4 @@
-"""`export`, `predict`, `evaluate`, `refit` and `reproduce`: what needs a run's models."""
+"""What needs a run's models: `export`, `predict`, `evaluate`, `refit`, `ensemble`, `reproduce`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -22,7 +22,7 @@ from hpsearch.engine.sweep import run_sweep
 from hpsearch.errors import InputError
 from hpsearch.programs.repeat import stored_program
 from hpsearch.progress.display import line_printer, make_console, make_display
-from hpsearch.runs.ensemble import make_ensemble
+from hpsearch.runs.ensemble import Ensemble, make_ensemble
 from hpsearch.runs.predicting import predictor_of
 from hpsearch.runs.standalone import SCRIPT, write_standalone
 from hpsearch.runs.trial import (
@@ -122,7 +122,7 @@ def predict(
 ) -> None:
     """Predict the rows of a file and write the predictions, a line for each row."""
     if out is not None:
-        require_free(out, rows)
+        require_free(out, rows, directory)
     source = _source(directory, trust, sweep)
     _import_tensorflow()
     predictor = predictor_of(source, Which(trial, seed, fold))
@@ -154,9 +154,9 @@ def evaluate(
     source = _source(directory, trust, sweep)
     evaluation = evaluate_trial(source, split, Which(trial, seed, fold))
     recorded = [entry for entry in evaluations_of(directory) if entry.split == split]
-    trials = {entry.trial for entry in recorded} | {evaluation.trial}
     if as_json:
-        counts = {"evaluations": len(recorded), "trials_evaluated": len(trials)}
+        models = {entry.trial or entry.config for entry in recorded}
+        counts = {"evaluations": len(recorded), "trials_evaluated": len(models)}
         print_document("evaluate", **asdict(evaluation), **counts)
         return
     console = make_console()
@@ -168,9 +168,16 @@ def evaluate(
     intervals = {name: f"95% interval {m.interval}" * bool(m.interval) for name, m in measures}
     print_table(console, (), ((name, number(m.value), intervals[name]) for name, m in measures))
     say(f"recorded: evaluation {len(recorded)} on the {split} split of this directory")
-    if split == "test" and len(trials) > 1:
+    _warn_of_test(directory, say)
+
+
+def _warn_of_test(directory: Path, say: Callable[[str], None]) -> None:
+    """Warn if the test split has judged several models."""
+    judged = (entry for entry in evaluations_of(directory) if entry.split == "test")
+    models = {entry.trial or entry.config for entry in judged}
+    if len(models) > 1:
         say(
-            f"warning: the test split has judged {len(trials)} trials now; the best of their "
+            f"warning: the test split has judged {len(models)} models now; the best of their "
             "test scores is too good to be expected of new rows"
         )
 
@@ -219,11 +226,19 @@ def ensemble(
     out: Annotated[
         Path | None, typer.Option(metavar="MODEL.keras", help="Default DIR/ensemble.keras.")
     ] = None,
+    workers: Workers = None,
     trust: Trust = None,
     sweep: TrustedSweep = None,
 ) -> None:
     """Average the best trials' models and print which, and the average's scores."""
-    made = make_ensemble(_source(directory, trust, sweep), size, candidates, out)
+    made = make_ensemble(_source(directory, trust, sweep), size, candidates, out, workers)
+    print_ensemble(made)
+    if made.evaluations:
+        _warn_of_test(directory, line_printer(make_console()))
+
+
+def print_ensemble(made: Ensemble) -> None:
+    """Print an ensemble's members and scores."""
     console = make_console()
     say = line_printer(console)
     rows = [
@@ -231,15 +246,12 @@ def ensemble(
         for line in made.members.itertuples()
     ]
     print_table(console, ("trial", "config", "seed", "share"), rows)
-    score, best = (number(value) for value in (made.score, made.best))
-    say(f"{made.metric} {score} on the validation rows, which chose it; the best trial's: {best}")
-    if made.evaluations:
-        of_best, of_average = (
-            f"{number(entry.score.value)} ({entry.score.interval or '-'})"
-            for entry in made.evaluations
-        )
-        metric = made.evaluations[0].metric
-        say(f"{metric} {of_average} on the test rows; the best trial's: {of_best}")
+    score, single = (number(value) for value in (made.score, made.single_score))
+    say(f"{made.metric} {score} on the validation rows, which chose it; the best trial's {single}")
+    for entry in made.evaluations:
+        interval = f", 95% interval {entry.score.interval}" * bool(entry.score.interval)
+        value = number(entry.score.value) + interval
+        say(f"{entry.metric} of {entry.model} on the test rows: {value}")
     say(f"wrote the ensemble to {made.path}; it takes raw rows")
 
 

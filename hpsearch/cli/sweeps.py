@@ -11,13 +11,14 @@ from typing import Annotated
 import typer
 
 from hpsearch.cli.app import Out, Set, Trackers, Workers
-from hpsearch.engine.session import Settings
+from hpsearch.engine.session import RunOutcome, Settings
 from hpsearch.engine.sweep import run_sweep
-from hpsearch.errors import InputError
-from hpsearch.progress.display import make_console, make_display
+from hpsearch.errors import HpsearchError, InputError
+from hpsearch.progress.display import make_console, make_display, tell
 from hpsearch.spec.dump import file_schema, write_starter
 from hpsearch.spec.sweep import AnySweep, load_sweep
-from hpsearch.spec.table import table_sweep
+from hpsearch.spec.table import KEPT, table_sweep
+from hpsearch.store.directory import ResultsDirectory
 
 
 def run(
@@ -65,7 +66,13 @@ def run(
     overrides = [*(set_ or ()), *(f"{k}={v}" for k, v in given.items() if v is not None)]
     loaded = _loaded(sweep, csv, target, time, overrides)
     settings = Settings(
-        out=out, workers=workers, retry=retry, fresh=fresh, store=store, anyway_code=anyway_code
+        out=out,
+        workers=workers,
+        retry=retry,
+        fresh=fresh,
+        store=store,
+        anyway_code=anyway_code,
+        keep=1 if csv is None else KEPT,
     )
     display = make_display(make_console(stderr=True), quiet=quiet, verbose=verbose)
     with ExitStack() as stack:
@@ -80,7 +87,30 @@ def run(
         from hpsearch.cli.show import print_summary
 
         print_summary(outcome, make_console())
+    if csv is not None and outcome.exit_code == 0 and outcome.completed > 1:
+        _average_best(loaded, outcome, workers, quiet=quiet)
     raise typer.Exit(outcome.exit_code)
+
+
+def _average_best(
+    sweep: AnySweep, outcome: RunOutcome, workers: int | None, *, quiet: bool
+) -> None:
+    """Make an ensemble of the best models, unless it is there and nothing was trained since."""
+    # They import NumPy.
+    from hpsearch.cli.models import print_ensemble
+    from hpsearch.runs.ensemble import make_ensemble
+    from hpsearch.runs.trial import Source
+
+    if not outcome.trained and ResultsDirectory(outcome.directory).ensemble.exists():
+        return
+    source = Source(outcome.directory, trust=frozenset(sweep.functions))
+    try:
+        made = make_ensemble(source, candidates=KEPT, workers=workers)
+    except HpsearchError as error:
+        tell(f"no ensemble: {error}")
+        return
+    if not quiet:
+        print_ensemble(made)
 
 
 def _loaded(

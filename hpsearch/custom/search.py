@@ -12,7 +12,7 @@ from typing import Any
 from hpsearch.custom.shipping import CustomModel, ModelHyperparameters, space_of
 from hpsearch.custom.subject import NEEDS, CustomModels, find_in
 from hpsearch.data.loading import Loader
-from hpsearch.engine.best_model import Retrainer, one_worker
+from hpsearch.engine.best_model import Retrainer, open_workers
 from hpsearch.engine.models import SweepModels, read_models
 from hpsearch.engine.run import Prepared, Run
 from hpsearch.engine.search import SearchSpec, listed_configs
@@ -88,7 +88,7 @@ def _model_of(load: Loader | None) -> CustomModel:
 
 def plan_search(models: SweepModels) -> SearchSpec:
     """Return a sweep's search without running it; a worker builds the model."""
-    with one_worker(models.sweep.execution) as (executor, check):
+    with open_workers(models.sweep.execution) as (executor, check):
         executor.provide(models.rows)
         return _search(models.sweep, _hyperparameters(models, executor, check))
 

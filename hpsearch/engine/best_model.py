@@ -26,7 +26,7 @@ from hpsearch.store.facts import Evaluation, Facts, Measurement
 from hpsearch.store.store import Store
 from hpsearch.training.subjects import Job, ModelSubject, TrainedModel
 from hpsearch.training.trainer import gpu_is_usable
-from hpsearch.workers.calls import Answers, predict_validation, write_model
+from hpsearch.workers.calls import Answers, write_best_model, write_model
 from hpsearch.workers.local import LocalExecutor
 from hpsearch.workers.protocol import Answered, Call, Called, Event, Executor, Finished, Lost, Work
 from hpsearch.workers.servers import Servers
@@ -37,16 +37,17 @@ _WAIT_SECONDS = 1.0
 
 
 @contextmanager
-def one_worker(
-    execution: ExecutionSettings | None = None, *, tensorflow: bool = True
+def open_workers(
+    execution: ExecutionSettings | None = None, count: int = 1, *, tensorflow: bool = True
 ) -> Iterator[tuple[LocalExecutor, Callable[[], None]]]:
-    """Yield an executor with one worker, and a function that raises Interrupted after a signal.
+    """Yield an executor with local workers, and a function that raises Interrupted after a signal.
 
-    The worker's output is dropped.
+    The workers' output is dropped.
 
     Args:
-        execution: The settings of a sweep, by which it trains as the sweep did.
-        tensorflow: Whether the worker may need TensorFlow.
+        execution: The settings of a sweep, by which they train as the sweep did.
+        count: The number of workers.
+        tensorflow: Whether the workers may need TensorFlow.
     """
     execution = execution or ExecutionSettings()
     if execution.devices != "none":
@@ -59,7 +60,7 @@ def one_worker(
         signals() as stop,
         Servers(log, tensorflow=tensorflow) as servers,
         LocalExecutor(
-            servers, 1, devices=devices, threads=execution.fixed_threads, cores=shared
+            servers, count, devices=devices, threads=execution.fixed_threads, cores=shared
         ) as executor,
     ):
         yield executor, stop.check
@@ -88,12 +89,8 @@ class Retrainer:
         Args:
             epochs: The number of epochs that its row was trained.
         """
-        values, stops = execution.config.trained, ((epochs, execution.number),)
-        training = Training(
-            values, execution.seed, stops, fold=execution.fold, trial=execution.trial
-        )
-        needs = self.subject.needs(self.problem(execution), values)
-        job = Job(training, self.recipe, self.subject, needs=needs)
+        job = self.job(execution, epochs)
+        training = job.training
         answer = ExecutionResult(execution.number, Status.KILLED, error="the worker gave no result")
         for event in self._events_of(job):
             match event:
@@ -105,9 +102,24 @@ class Retrainer:
                     break
         return answer
 
+    def job(self, execution: Execution, epochs: int) -> Job:
+        """Return what trains an execution alone, and sends its weights back."""
+        values, stops = execution.config.trained, ((epochs, execution.number),)
+        training = Training(
+            values, execution.seed, stops, fold=execution.fold, trial=execution.trial
+        )
+        needs = self.subject.needs(self.problem(execution), values)
+        return Job(training, self.recipe, self.subject, needs=needs)
+
     def weights(self, execution: Execution, result: ExecutionResult) -> Weights:
         """Retrain a row's execution for its weights; raise RefusedError if the score differs."""
         again = self.train(execution, len(result.curve))
+        return self.require_equal(execution, result, again)
+
+    def require_equal(
+        self, execution: Execution, result: ExecutionResult, again: ExecutionResult
+    ) -> Weights:
+        """Return the weights of a repeated training; raise RefusedError if the score differs."""
         if again.state is None or again.score != result.score:
             reason = again.error or f"it scored {again.score!r}"
             raise RefusedError(
@@ -121,20 +133,44 @@ class Retrainer:
         """Call a function in a worker."""
         return next(event for event in self._events_of(call) if isinstance(event, Called))
 
-    def write(
-        self,
-        path: Path,
-        execution: Execution,
-        weights: Weights,
-        check: Callable[[], None] = lambda: None,
-    ) -> str:
+    def write(self, path: Path, execution: Execution, weights: Weights) -> str:
         """Have a worker, which may import Keras, write the model, replacing an earlier file.
+
+        Returns:
+            The reason if it cannot be written, else empty.
+        """
+        return self.write_by(path, write_model, self.trained(execution, weights))[0]
+
+    def write_best(
+        self, path: Path, execution: Execution, weights: Weights, check: Callable[[], None]
+    ) -> tuple[str, Answers]:
+        """Write the model, and have the worker predict the validation split.
 
         Args:
             check: Called before the file gets its name; raises to prevent it.
 
         Returns:
-            The reason if it cannot be written, else empty.
+            As `write`, and the predictions; empty if it cannot predict.
+        """
+        arguments = self.trained(execution, weights), execution.fold
+        return self.write_by(path, write_best_model, *arguments, check=check, with_data=True)
+
+    def write_by(
+        self,
+        path: Path,
+        function: Callable[..., Any],
+        *arguments: Any,
+        check: Callable[[], None] = lambda: None,
+        with_data: bool = False,
+    ) -> tuple[str, Any]:
+        """Have a worker call a function that writes a file, and give the file its name.
+
+        Args:
+            function: Called with a path of that name in another folder, and the arguments.
+            check, with_data: As for `write_best` and `Call`.
+
+        Returns:
+            The reason if it cannot be written, else empty; and what the function returned.
         """
         try:
             # Keras writes in place, and requires the suffix.
@@ -142,19 +178,13 @@ class Retrainer:
                 ".tmp", f".{path.stem}-", path.parent.absolute(), ignore_cleanup_errors=True
             ) as scratch:
                 written = Path(scratch, path.name)
-                arguments = written, self.trained(execution, weights)
-                error = self.ask(Call(write_model, arguments)).error
-                if not error:
+                called = self.ask(Call(function, (written, *arguments), with_data=with_data))
+                if not called.error:
                     check()
                     written.replace(path)
-                return error
+                return called.error, called.value
         except OSError as failure:
-            return failure.strerror or str(failure)
-
-    def predictions(self, execution: Execution, weights: Weights) -> Answers:
-        """Have a worker predict the validation split; empty if it cannot."""
-        arguments = self.trained(execution, weights), execution.fold
-        return self.ask(Call(predict_validation, arguments, with_data=True)).value or {}
+            return failure.strerror or str(failure), None
 
     def trained(self, execution: Execution, weights: Weights) -> TrainedModel:
         """Return an execution's model."""
@@ -192,11 +222,15 @@ class BestModel:
     retrainer: Retrainer
     layer_types: Collection[str] = ()
 
-    def save(self, execution: Execution, result: ExecutionResult, *, keep_all: bool) -> str:
+    def save(
+        self, execution: Execution, result: ExecutionResult, keep: Collection[int] | None = ()
+    ) -> str:
         """Write the execution's model, unless best.keras is that model already.
 
-        If the file is not as a run wrote it, it is another program's, and is moved aside. With
-        `keep_all`, the weights of other executions stay, too.
+        If the file is not as a run wrote it, it is another program's, and is moved aside.
+
+        Args:
+            keep: Other executions whose weights stay; None for all.
 
         Returns:
             Why there is no model, what was moved aside, or empty. An earlier model is removed in
@@ -222,15 +256,16 @@ class BestModel:
         except RefusedError as error:
             failure = f"{model} is not written: {error}"
         else:
-            failure = self.retrainer.write(model, execution, weights, self.where.check)
+            failure, answers = self.retrainer.write_best(
+                model, execution, weights, self.where.check
+            )
             failure = failure and f"{model} cannot be written: {failure}"
         if failure:
             return "; ".join(filter(None, (said, failure)))
-        if not keep_all:
-            self.store.keep_weights([execution.number])
+        if keep is not None:
+            self.store.keep_weights([execution.number, *keep])
         self.store.set_facts(best_model=_mark(execution), best_digest=file_digest(model))
-        # Last, since the model is complete even if its predictions fail.
-        if answers := self.retrainer.predictions(execution, weights):
+        if answers:
             self.store.set_facts(predictions=self._predictions(execution, result, answers))
         return said
 

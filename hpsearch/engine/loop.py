@@ -54,7 +54,6 @@ class Engine:
     """Trains the executions of proposals; a `search.strategy.Exchange`.
 
     Attributes:
-        keeps_all: Whether the weights of every execution are kept, not only those of the best.
         limits: The time and the scores that end the search.
         method: The proposer's name in messages.
         patience_seconds: The longest wait for the proposer while no worker has work.
@@ -64,7 +63,6 @@ class Engine:
     trainings: Trainings
     ledger: Ledger
     stop: Stop
-    keeps_all: bool = False
     limits: Limits = field(default_factory=Limits)
     method: str = ""
     patience_seconds: float = 600.0
@@ -258,7 +256,7 @@ class Engine:
         kind = self.ledger[training.number].config.kind
         self.trainings.start(
             training,
-            None if self.keeps_all else self.ledger.best_score,
+            self.ledger.least_kept,
             snapshot=kind.continues and self.planner.may_continue(training),
         )
 

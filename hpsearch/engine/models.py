@@ -174,7 +174,7 @@ class SweepModels:
             costs=costs,
             sweep=sweep,
             text=text,
-            keeps_all=sweep.keep == "all",
+            keeps=None if sweep.keep == "all" else run.settings.keep,
             tuner=partial(TunerSpec, search, subject, problem),
             profile=profile(self.dataset),
             facts={name: value for name, value in facts.items() if value},
@@ -182,15 +182,15 @@ class SweepModels:
         )
 
     def _keep_best(self, run: Run, subject: ModelSubject, engine: Engine) -> None:
-        ledger, settings, sweep = engine.ledger, run.settings, self.sweep
+        ledger, settings = engine.ledger, run.settings
         best = best_execution(ledger.stored, ledger.results, ledger.recipe.goal)
         if best is None or not (settings.model or settings.weights):
             return
         retrainer = Retrainer(run.executor, subject, ledger.recipe, self.rows, run.check_signal)
-        keeper = BestModel(run.where, ledger.store, retrainer, sweep.layer_types)
+        keeper = BestModel(run.where, ledger.store, retrainer, self.sweep.layer_types)
         result = ledger.results[best[0].number]
         if settings.model:
-            run.warn(keeper.save(best[0], result, keep_all=sweep.keep == "all"))
+            run.warn(keeper.save(best[0], result, ledger.kept))
         else:
             run.warn(keeper.keep(best[0], result))
 

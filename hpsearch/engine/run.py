@@ -54,7 +54,7 @@ class Prepared:
         identity: What all its rows have in common.
         name: The value of the column `sweep`.
         columns: Hyperparameters in file order.
-        keeps_all: As in `Engine`.
+        keeps: As in `Ledger`.
         sweep, text: The sweep, and its text as resolved; None and empty for a function.
         versions: As in `Ledger`; None for the installed packages' versions.
         tuner: Describes the KerasTuner tuner that drives the search, given earlier outcomes; None
@@ -75,7 +75,7 @@ class Prepared:
     costs: Costs
     sweep: AnySweep | None = None
     text: str = ""
-    keeps_all: bool = False
+    keeps: int | None = 1
     versions: Mapping[str, str] | None = None
     tuner: Callable[[Past], TunerSpec] | None = None
     profile: tuple[str, ...] = ()
@@ -188,7 +188,9 @@ class Run:
             kind=search.space.kind,
             flush=store.flush,
         )
-        ledger = Ledger.open(store, tables, recipe, self.listener, prepared.versions)
+        ledger = Ledger.open(
+            store, tables, recipe, self.listener, prepared.versions, keeps=prepared.keeps
+        )
         results = ledger.results
         if results and _is_edited(store.facts().code, prepared.facts.get("code", "")):
             self.warn(
@@ -223,7 +225,6 @@ class Run:
             ),
             ledger,
             self.stop,
-            keeps_all=prepared.keeps_all,
             limits=Limits(search.budget, recipe.goal),
             method=search.method.name,
             patience_seconds=execution.timeout_seconds or _PATIENCE_SECONDS,

@@ -49,6 +49,7 @@ class Settings:
         report: Whether to write report.html at the end.
         model: Whether to write best.keras.
         weights: Whether to store the best trial's weights if best.keras is not written.
+        keep: The number of best executions whose weights are kept, unless the sweep keeps all.
         direct: Whether to ask the strategy itself, without a KerasTuner tuner.
         in_process: Whether this process trains, one training at a time, instead of the engine. It
             asks the strategy itself.
@@ -67,6 +68,7 @@ class Settings:
     report: bool = True
     model: bool = True
     weights: bool = False
+    keep: int = 1
     direct: bool = False
     in_process: bool = False
     pool: concurrent.futures.Executor | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -260,6 +261,7 @@ class Ledger:
         results: Every stored result, by execution; initially the results of earlier runs.
         stored: Every stored execution, including those outside this sweep.
         versions: The package versions for new rows.
+        keeps: The number of best executions whose weights are kept; None for all.
     """
 
     store: Store
@@ -269,7 +271,9 @@ class Ledger:
     results: dict[int, ExecutionResult]
     stored: list[Execution]
     versions: Mapping[str, str] = field(default_factory=installed)
-    best_score: float | None = None
+    keeps: int | None = 1
+    #: The best scores, as many as are kept, ascending; with the other sign if less is better.
+    _best_scores: list[float] = field(default_factory=list)
     _executions: dict[int, Execution] = field(init=False)
     _late: set[str] = field(default_factory=set)
     _leader: Leader = field(init=False)
@@ -282,6 +286,8 @@ class Ledger:
         recipe: Recipe,
         listener: Listener = ignore,
         versions: Mapping[str, str] | None = None,
+        *,
+        keeps: int | None = 1,
     ) -> Self:
         """Return the ledger of a store.
 
@@ -296,7 +302,8 @@ class Ledger:
             store.set_facts(kind=tables.kind, asked=recipe.asked)
         results, stored = store.results(), store.executions()
         tables.require_known({execution.key for execution in stored if execution.number in results})
-        return cls(store, tables, listener, recipe, results, stored, versions or installed())
+        versions = versions or installed()
+        return cls(store, tables, listener, recipe, results, stored, versions, keeps)
 
     def __post_init__(self) -> None:
         self._leader = Leader(self.recipe.goal)
@@ -343,11 +350,29 @@ class Ledger:
         """The best trial so far and its mean score."""
         return self._leader.best
 
+    @property
+    def least_kept(self) -> float | None:
+        """The score that is to be exceeded for weights to be kept; None if all are kept."""
+        if self.keeps is None or len(self._best_scores) < self.keeps:
+            return None
+        return self._signed(self._best_scores[0])
+
+    @property
+    def kept(self) -> list[int] | None:
+        """The executions whose weights are kept, the best first; None for all."""
+        scored = [(n, r.score) for n, r in self.results.items() if r.status.scored]
+        best = sorted((-self._signed(score or 0.0), number) for number, score in scored)
+        return None if self.keeps is None else [number for _, number in best[: self.keeps]]
+
     def _note_score(self, execution: Execution, result: ExecutionResult) -> None:
-        score, best = result.score if result.status.scored else None, self.best_score
+        score = result.score if result.status.scored else None
         self._leader.note(execution.trial, execution.number, score)
-        if score is not None and (best is None or self.recipe.better(score, best)):
-            self.best_score = score
+        if score is not None and self.keeps is not None:
+            insort(self._best_scores, self._signed(score))
+            del self._best_scores[: -self.keeps]
+
+    def _signed(self, score: float) -> float:
+        return score if self.recipe.goal == "maximize" else -score
 
     def _report_late(self, execution: Execution, result: ExecutionResult) -> None:
         """Report hyperparameters that no build before the run requested."""

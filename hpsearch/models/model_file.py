@@ -30,6 +30,7 @@ class ModelFile:
         table: A table's columns; if any of them is text, the model takes a mapping.
         fills: Whether the model fills in missing numbers.
         inputs: Several inputs; see `InputSpec.parts`.
+        members: Of an ensemble, each model in words.
     """
 
     task: Task
@@ -38,6 +39,7 @@ class ModelFile:
     table: TableSpec = TableSpec()  # noqa: RUF009 - frozen
     fills: bool = False
     inputs: tuple[ArrayPart, ...] = ()
+    members: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, rows: InputSpec, target: Target) -> Self:
@@ -59,6 +61,7 @@ class ModelFile:
             "missing": self.table.missing,
             "decimal": self.table.decimal,
             "reading": dict(self.table.reading),
+            **({"members": self.members} if self.members else {}),
         }
         with zipfile.ZipFile(path, "a") as archive:
             # A fixed time stamp, so that equal models give equal files.
@@ -110,6 +113,7 @@ class ModelFile:
                 )
                 for part in raw["inputs"]
             )
-            return cls(Task(raw["task"]), classes, numbers, table, fills, inputs)
+            members = tuple(map(str, raw.get("members", ())))
+            return cls(Task(raw["task"]), classes, numbers, table, fills, inputs, members)
         except (OSError, zipfile.BadZipFile, LookupError, TypeError, ValueError):
             return None

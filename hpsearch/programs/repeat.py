@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpsearch.engine.best_model import one_worker
+from hpsearch.engine.best_model import open_workers
 from hpsearch.errors import ChangedSweepError, InputError
 from hpsearch.machine import users_value
 from hpsearch.programs.search import program_recipe
@@ -128,7 +128,7 @@ def _require_same(
 
 def _run(job: Job, execution: ExecutionSettings) -> ExecutionResult:
     """Run a job in a worker; end everything that it starts, whatever happens."""
-    with one_worker(execution, tensorflow=False) as (executor, check):
+    with open_workers(execution, tensorflow=False) as (executor, check):
         executor.provide(NO_ROWS)
         executor.submit(job)
         while True:

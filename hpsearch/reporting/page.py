@@ -168,8 +168,9 @@ def _figures(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
 
 
 def _predictions(source: ReportSource) -> list[dict[str, Any]]:
-    """The predictions of the best model, and those of the last evaluation on each split."""
-    last = {entry.split: entry for entry in source.evaluations if entry.confusion or entry.pairs}
+    """The predictions of the best model, and the last of a trial and an ensemble on each split."""
+    judged = [entry for entry in source.evaluations if entry.confusion or entry.pairs]
+    last = {(entry.split, not entry.trial): entry for entry in judged}
     # An evaluation of the same model on the same rows would repeat the predictions.
     best = [source.predicted] if source.predicted is not None else []
     shown = {(entry.split, entry.execution): entry for entry in (*best, *last.values())}

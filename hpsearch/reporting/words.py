@@ -317,9 +317,9 @@ def notes(source: ReportSource, points: int, curves: int) -> dict[str, str]:
         + (" Points at an edge are beyond it." if source.is_cut else ""),
         "failures": ("Executions" if source.repeated else "Trials")
         + " without a score, grouped by reason.",
-        "evaluations": "Evaluations of trials on a split, in their order. The more often a test "
-        "split chooses between trials, the better its best score looks.",
-        "predictions": "Of the best trial's model, and of those that hpsearch evaluate judged. "
+        "evaluations": "Evaluations of models on a split, in their order. The more often a test "
+        "split chooses between models, the better its best score looks.",
+        "predictions": "Of the best trial's model, and of those that were evaluated. "
         "In a matrix, a line has the rows of one true class: those that are right in orange, "
         "those that are wrong in blue; the stronger, the larger their share.",
         "provenance": "Everything that decides the scores. Tables whose data and recipe differ "

@@ -16,10 +16,23 @@ from hpsearch.data.targets import in_own_units
 from hpsearch.errors import HpsearchError
 from hpsearch.models.model_file import ModelFile
 from hpsearch.models.problem import Problem
-from hpsearch.training.mlps import ROWS_A_STEP, MLPs
+from hpsearch.training.mlps import REGULARISATION, ROWS_A_STEP, MLPs
 from hpsearch.training.subjects import TrainedModel
 
 Outputs = npt.NDArray[np.float32]
+Measured = dict[str, npt.NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model to choose, or one for each fold, which are chosen together.
+
+    Attributes:
+        name: In words, for the file.
+    """
+
+    name: str
+    trained: Sequence[TrainedModel]
 
 
 @dataclass(frozen=True)
@@ -28,19 +41,21 @@ class Average:
 
     Attributes:
         votes: Candidate's index -> how often it was chosen.
-        score, single: The metric on the validation rows, of the average and of the first candidate.
-        test: What `MLPs.measure` returns for the test rows; empty without these.
+        score, first_score: The metric on the validation rows, of the average and of the first
+            candidate.
+        test, first_test: What `MLPs.measure` returns for the test rows; empty without these.
     """
 
     votes: Mapping[int, int]
     score: float
-    single: float
-    test: Mapping[str, Any]
+    first_score: float
+    test: Measured
+    first_test: Measured
 
 
 def write_average(
     path: Path,
-    candidates: Sequence[Sequence[TrainedModel]],
+    candidates: Sequence[Candidate],
     validation: Sequence[Split],
     test: Split | None,
     size: int,
@@ -49,41 +64,54 @@ def write_average(
 
     Args:
         path: The file, written in place; Keras requires the suffix `.keras`.
-        candidates: The MLPs of each candidate, one for each fold.
+        candidates: MLPs, for each fold or without folds.
         validation: The raw validation rows of each fold.
         size: The number of choices.
     """
-    problems = [trained.problem for trained in candidates[0]]
+    problems = [trained.problem for trained in candidates[0].trained]
     recipe = problems[0].recipe
-    metric = recipe.metric.removeprefix("val_")
-
-    def score(outputs: Sequence[Outputs]) -> float:
-        """Return the mean of the folds' scores."""
-        measured = map(_measure, problems, outputs, (rows.y for rows in validation))
-        return float(np.mean([np.mean(values[metric]) for values in measured]))
-
-    models = [[trained.full() for trained in candidate] for candidate in candidates]
+    models = [[trained.full() for trained in candidate.trained] for candidate in candidates]
     outputs = [list(map(_outputs, of_folds, validation)) for of_folds in models]
-    chosen = choose(outputs, score, size, maximize=recipe.goal == "maximize")
+    penalties = [float(np.mean(list(map(_penalty, of_folds)))) for of_folds in models]
+
+    def score(chosen: Sequence[int]) -> float:
+        """Return the mean of the folds' scores of an average, with the mean penalty of weights."""
+        of_folds = zip(*(outputs[index] for index in chosen), strict=True)
+        means = [np.mean(of_fold, axis=0) for of_fold in of_folds]
+        return float(np.mean(list(map(_score, problems, means, validation)))) + (
+            float(np.mean([penalties[index] for index in chosen]))
+            if recipe.metric == "val_loss"
+            else 0.0
+        )
+
+    chosen = choose(len(candidates), score, size, maximize=recipe.goal == "maximize")
     votes = Counter(chosen)
-    average = _average({index: models[index] for index in votes}, votes)
+    shares = {index: count / len(chosen) for index, count in votes.items()}
+    average = _average({index: models[index] for index in votes}, shares)
+    described = replace(
+        ModelFile.of(problems[0].input, problems[0].target),
+        fills=all(problem.input.fill for problem in problems),
+        members=tuple(f"{candidates[i].name}: {share:.4g}" for i, share in shares.items()),
+    )
     try:
         average.save(path)
-        described = ModelFile.of(problems[0].input, problems[0].target)
-        fills = all(problem.input.fill for problem in problems)
-        replace(described, fills=fills).add_to(path)
+        described.add_to(path)
     except OSError as error:
         raise HpsearchError(error.strerror or str(error)) from error
-    measured = {} if test is None else _measure(problems[0], _outputs(average, test), test.y)
-    return Average(votes, score(_mean(outputs, chosen)), score(outputs[0]), measured)
+
+    def measured(of: Mapping[int, float]) -> Measured:
+        if test is None:
+            return {}
+        model = _average({index: models[index] for index in of}, of)
+        penalty = sum(penalties[index] * share for index, share in of.items())
+        found = _measure(problems[0], _outputs(model, test), test)
+        return {**found, REGULARISATION: np.asarray(penalty)}
+
+    return Average(votes, score(chosen), score([0]), measured(shares), measured({0: 1.0}))
 
 
 def choose(
-    outputs: Sequence[Sequence[Outputs]],
-    score: Callable[[Sequence[Outputs]], float],
-    size: int,
-    *,
-    maximize: bool,
+    count: int, score: Callable[[Sequence[int]], float], size: int, *, maximize: bool
 ) -> list[int]:
     """Choose candidates, each time the one with which the average of the chosen scores best.
 
@@ -94,7 +122,8 @@ def choose(
     of models, ICML 2004.
 
     Args:
-        outputs: Of each candidate, for the validation rows of each fold, `(n_samples, outputs)`.
+        count: The number of candidates.
+        score: Returns the score of the average of candidates, given their indices.
 
     Returns:
         The candidates' indices in the order of choice.
@@ -103,19 +132,12 @@ def choose(
     chosen: list[int] = []
     best, best_score = [0], -np.inf
     for _ in range(size):
-        averages = (_mean(outputs, [*chosen, index]) for index in range(len(outputs)))
-        scores = np.array([sign * score(average) for average in averages])
+        scores = np.array([sign * score([*chosen, index]) for index in range(count)])
         scores = np.where(np.isnan(scores), -np.inf, scores)
         chosen.append(int(np.argmax(scores)))
         if scores.max() > best_score:
             best, best_score = list(chosen), scores.max()
     return best
-
-
-def _mean(outputs: Sequence[Sequence[Outputs]], chosen: Sequence[int]) -> list[Outputs]:
-    """Return the mean of the chosen candidates' outputs, for each fold."""
-    of_folds = zip(*(outputs[index] for index in chosen), strict=True)
-    return [np.mean(of_fold, axis=0) for of_fold in of_folds]
 
 
 class _Given:
@@ -129,10 +151,25 @@ class _Given:
         return outputs
 
 
-def _measure(problem: Problem, outputs: Outputs, y: npt.NDArray[Any]) -> Mapping[str, Any]:
+def _measure(problem: Problem, outputs: Outputs, rows: Split) -> Measured:
     """Return loss, metrics and predictions of raw rows' outputs; see `MLPs.measure`."""
-    measured = MLPs().measure(_Given, problem, outputs, in_own_units(y, problem.target))
+    y = in_own_units(rows.y, problem.target)
+    measured = MLPs().measure(_Given, problem, outputs, y)
     return {name: np.asarray(values, np.float64) for name, values in measured.items()}
+
+
+def _score(problem: Problem, outputs: Outputs, rows: Split) -> float:
+    """Return the sweep's metric of raw rows' outputs, without a penalty of weights."""
+    name = problem.recipe.metric.removeprefix("val_")
+    values = _measure(problem, outputs, rows)[name]
+    # A training weighs the loss alone, and divides by the number of rows.
+    if name == "loss" and rows.weights is not None:
+        values = values * rows.weights
+    return float(np.mean(values))
+
+
+def _penalty(model: Any) -> float:
+    return sum(float(np.sum(loss)) for loss in model.losses)
 
 
 def _outputs(model: Any, rows: Split) -> Outputs:
@@ -151,20 +188,28 @@ def _outputs(model: Any, rows: Split) -> Outputs:
     return np.concatenate(list(map(np.asarray, steps)))
 
 
-def _average(models: Mapping[int, Sequence[Any]], votes: Mapping[int, int]) -> Any:
+def _average(models: Mapping[int, Sequence[Any]], shares: Mapping[int, float]) -> Any:
     """Return a compiled Keras model that takes raw rows, and averages the candidates' models."""
     import keras
 
     from hpsearch.models.mlp import compiled_like
 
-    count = sum(votes.values())
     first = next(iter(models.values()))[0]
+    # Inputs are named after columns, and Keras requires that all layers have different names.
+    taken = {layer.name for layer in first.layers}
+
+    def free(name: str) -> str:
+        while name in taken:
+            name += "_"
+        return name
+
     parts = []
     for index, of_folds in models.items():
         for fold, model in enumerate(of_folds, 1):
-            # Keras requires that layers have different names.
-            named = keras.Model(model.input, model.output, name=f"model_{index + 1}_{fold}")
-            share = votes[index] / (count * len(of_folds))
-            parts.append(keras.layers.Rescaling(share)(named(first.input)))
-    outputs = keras.layers.Add()(parts) if len(parts) > 1 else parts[0]
+            number = f"{index + 1}_{fold}"
+            named = keras.Model(model.input, model.output, name=free(f"model_{number}"))
+            share = shares[index] / len(of_folds)
+            scaled = keras.layers.Rescaling(share, name=free(f"share_{number}"))
+            parts.append(scaled(named(first.input)))
+    outputs = keras.layers.Add(name=free("mean"))(parts) if len(parts) > 1 else parts[0]
     return compiled_like(first, keras.Model(first.input, outputs, name="ensemble"))

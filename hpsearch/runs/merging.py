@@ -129,8 +129,9 @@ class _Union:
         evaluations: list[Evaluation] = []
         for source in self.sources:
             for evaluation in source.facts.evaluations:
-                if evaluation.config in self.trials:
-                    moved = replace(evaluation, trial=self.trials[evaluation.config])
+                if not evaluation.trial or evaluation.config in self.trials:
+                    # An ensemble is no trial.
+                    moved = replace(evaluation, trial=self.trials.get(evaluation.config, 0))
                     evaluations += [moved] * (moved not in evaluations)
         return tuple(sorted(evaluations, key=lambda evaluation: evaluation.time))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -93,20 +93,20 @@ def predictor_of(source: Source, which: Which) -> Predictor:
     Raises:
         RefusedError: As for `export_model`.
     """
-    file_itself = source.directory
-    if file_itself.suffix == ".keras" and file_itself.is_file():
-        if which != Which():
-            raise InputError(f"{file_itself}: is one model, so leave out {which}")
-        opened: AbstractContextManager[Path] = nullcontext(file_itself)
-    else:
-        opened = model_file(source, which)
-    with opened as path:
+    given = source.directory
+    is_file = given.suffix == ".keras" and not given.is_dir()
+    if is_file and not given.exists():
+        raise InputError(f"{given}: no such file")
+    if is_file and which != Which():
+        raise InputError(f"{given}: is one model, so leave out {which}")
+    with nullcontext(given) if is_file else model_file(source, which) as path:
         model = load_model(path, source)
         file = ModelFile.read(path)
     if file is None:
+        then = "predict with Keras" if is_file else "remove it, and run the sweep again"
         raise RefusedError(
             f"{path}: is not as a run writes it: it does not say what its rows and outputs are; "
-            "remove it, and run the sweep again"
+            f"{then}"
         )
     return Predictor(model, file)
 

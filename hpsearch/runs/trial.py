@@ -19,7 +19,7 @@ import numpy.typing as npt
 from hpsearch.data.dataset import Dataset, Split
 from hpsearch.data.loading import Loader
 from hpsearch.data.specs import Task
-from hpsearch.engine.best_model import Retrainer, Weights, is_model_of, one_worker
+from hpsearch.engine.best_model import Retrainer, Weights, is_model_of, open_workers
 from hpsearch.errors import HpsearchError, InputError, RefusedError
 from hpsearch.models.arrays import LoaderWithModel, load_data, training_data, with_code
 from hpsearch.models.problem import Recipe
@@ -145,7 +145,7 @@ class StoredRun:
             Interrupted: A signal came; no process is left.
         """
         self.require_trusted(execution)
-        with one_worker(self.sweep.execution) as (executor, check):
+        with open_workers(self.sweep.execution) as (executor, check):
             rows = training_data(self.dataset, self.sweep)
             executor.provide(rows)
             yield Retrainer(executor, subject_of(self.sweep.kind), self.recipe, rows, check)
@@ -220,15 +220,20 @@ def _called(sweep: Sweep, load: Loader | None) -> dict[str, str]:
     return {name: role for name, role in roles if not provided.get(role, True)}
 
 
+def require_model_path(path: Path) -> None:
+    """Check that a model may be written to a path, whose suffix Keras requires."""
+    require_free(path)
+    if path.suffix != ".keras" or path.is_dir() or not path.parent.is_dir():
+        raise InputError(f"{path}: must be a file with the suffix .keras in an existing directory")
+
+
 def export_model(source: Source, out: Path, which: Which) -> Execution:
     """Write a trial's model, preprocessing included, over an earlier file; return its execution.
 
     Raises:
         RefusedError: As for `open_run`, or the training did not reach the row's score again.
     """
-    require_free(out)
-    if out.suffix != ".keras" or out.is_dir() or not out.parent.is_dir():
-        raise InputError(f"{out}: must be a file with the suffix .keras in an existing directory")
+    require_model_path(out)
     run = open_run(source)
     execution, result = run.scored(which)
     with run.retrainer(execution) as retrainer:
@@ -418,8 +423,9 @@ def mean_interval(values: Floats) -> Measurement:
     return Measurement(mean, low, high, "t")
 
 
-#: Tolerance for rounding: another batch size adds the rows up in another order.
-_TOLERANCE = 1e-5
+#: Relative tolerances for rounding: another batch size adds the rows up in another order, and
+#: errors of a regression may be far smaller than its targets, which have seven digits.
+_TOLERANCE, _TOLERANCE_OF_NUMBERS = 1e-5, 1e-3
 _NOT_CHECKED = (
     "its score is not checked, which would run code or needs data of a program; "
     "hpsearch evaluate --split validation does"
@@ -467,9 +473,11 @@ def _score_verdict(where: ResultsDirectory, facts: Facts, best: Execution) -> tu
         return Severity.WRONG, f"{called.error}; remove it, and run the sweep again"
     result = run.results[best.number]
     row = result.curve[result.scored_epoch - 1] if result.scored_epoch else {}
+    numbers = dataset.target.task is Task.REGRESSION
+    relative = _TOLERANCE_OF_NUMBERS if numbers else _TOLERANCE
     for metric, value in called.value.items():
         expected = row.get(f"val_{metric}", value)
-        if not math.isclose(value, expected, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE):
+        if not math.isclose(value, expected, rel_tol=relative, abs_tol=_TOLERANCE):
             text = f"is not the model of {best.label}: its {metric} is {value:.6g}, the row "
             return Severity.WRONG, f"{text}says {expected:.6g}; remove it, and run again"
     return Severity.SOUND, f"scores what the row of {best.label} says"

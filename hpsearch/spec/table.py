@@ -22,6 +22,8 @@ _SEARCH: Final = Path(__file__).with_name("table.yaml")
 #: Rows times epochs of a training of more than the least number of epochs, so that a search of
 #: minutes has several trainings.
 _MOST_ROWS: Final = 2_000_000
+#: The number of best executions whose weights are kept, for an ensemble.
+KEPT: Final = 24
 _LEAST_EPOCHS: Final = 5
 _LEAST_PATIENCE: Final = 3
 #: Parts of a budget that end a search.

@@ -236,6 +236,8 @@ class ResultsDirectory:
     sweep = _File("sweep.yaml")
     #: The best trial's model.
     model = _File("best.keras")
+    #: The average of the best trials' models.
+    ensemble = _File("ensemble.keras")
     report = _File("report.html")
     log = _File("run.log")
     #: The files that a program's trials leave, in a directory for each trial.
@@ -351,9 +353,9 @@ class ResultsDirectory:
         """Return the temporary files of a killed run; whole files get their own names."""
         files = (*self._derived()[:-1], self.pointer)
         names = "|".join(re.escape(file.name) for file in files)
-        store = re.escape(self.store.name)
+        store, models = re.escape(self.store.name), f"{self.model.stem}|{self.ensemble.stem}"
         ours = re.compile(
-            rf"\.(?:{names})\.[0-9a-f]{{16}}\.tmp|\.{self.model.stem}-[a-z0-9_]{{8}}\.tmp|"
+            rf"\.(?:{names})\.[0-9a-f]{{16}}\.tmp|\.(?:{models})-[a-z0-9_]{{8}}\.tmp|"
             rf"\.{store}\.new(?:-wal|-shm|-journal)?"
         )
         return sorted(path for path in self.path.iterdir() if ours.fullmatch(path.name))
@@ -403,7 +405,8 @@ class ResultsDirectory:
         """Return the files that a run writes here, the store first."""
         store = self.path / "sweep.db"
         trials = [self.trials] if self.mark_of_trials.is_file() else []
-        return [store, *logs_of_store(store), self.pointer, *self._derived(), self.log, *trials]
+        files = [*logs_of_store(store), self.pointer, *self._derived(), self.ensemble, self.log]
+        return [store, *files, *trials]
 
     def _derived(self) -> list[Path]:
         return [self.results, self.curves, self.sweep, self.report, self.model]
@@ -483,7 +486,7 @@ def require_free(out: Path, *inputs: Path) -> None:
 def files_beside_store(where: ResultsDirectory) -> list[Path]:
     """Return the files that a run writes and reads again, but not its store."""
     tables = [where.results, where.curves, where.sweep]
-    return [*tables, where.model, where.log, where.own_lock, where.pointer]
+    return [*tables, where.model, where.ensemble, where.log, where.own_lock, where.pointer]
 
 
 @dataclass(frozen=True)

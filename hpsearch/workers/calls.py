@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.data.dataset import unpacked
-from hpsearch.data.specs import Target, Task, TrainingData, runs_in_graph
+from hpsearch.data.specs import Arrays, Target, Task, TrainingData, runs_in_graph
 from hpsearch.data.targets import in_own_units
 from hpsearch.errors import HpsearchError
 from hpsearch.models.model_file import ModelFile
-from hpsearch.models.problem import Recipe
+from hpsearch.models.problem import Problem, Recipe
 from hpsearch.training.mlps import ROWS_A_STEP, predictions
 from hpsearch.training.subjects import TrainedModel
 
@@ -26,9 +26,30 @@ def write_model(path: Path, trained: TrainedModel) -> None:
     Args:
         path: The file, written in place; Keras requires the suffix `.keras`.
     """
-    problem = trained.problem
+    _save(trained.full(), path, trained.problem)
+
+
+def write_best_model(
+    path: Path, trained: TrainedModel, fold: int | None, data: TrainingData
+) -> Answers:
+    """Write a trained model, and compare its predictions for validation rows with the truth.
+
+    Args:
+        path: As for `write_model`.
+        fold: Of the data that the model was trained on, from 1, or None.
+    """
+    model = trained.build()
+    full = trained.subject.full(model, trained.problem)
+    _save(full, path, trained.problem)
     try:
-        trained.full().save(path)
+        return _predict_validation(model, full, trained, data.of_fold(fold).arrays)
+    except Exception:  # noqa: BLE001 - the file is complete without them
+        return {}
+
+
+def _save(full: Any, path: Path, problem: Problem) -> None:
+    try:
+        full.save(path)
         ModelFile.of(problem.input, problem.target).add_to(path)
     except OSError as error:
         raise HpsearchError(error.strerror or str(error)) from error
@@ -38,21 +59,20 @@ def write_model(path: Path, trained: TrainedModel) -> None:
 _MOST_ROWS, _MOST_NUMBERS = 20_000, 20_000_000
 
 
-def predict_validation(trained: TrainedModel, fold: int | None, data: TrainingData) -> Answers:
+def _predict_validation(model: Any, full: Any, trained: TrainedModel, arrays: Arrays) -> Answers:
     """Compare a model's predictions for up to 20,000 validation rows with the truth.
 
     Args:
-        fold: Of the data that the model was trained on, from 1, or None.
+        full: The model for raw rows.
     """
     problem, target = trained.problem, trained.problem.target
     if not trained.subject.predicts or problem.input.parts or target.parts:
         return {}
-    arrays = data.of_fold(fold).arrays
     x = arrays.x_val
     if len(x) > _MOST_ROWS or x.size > _MOST_NUMBERS:
         return {}
     raw = runs_in_graph(problem.input)
-    judged = trained.full() if raw else trained.build()
+    judged = full if raw else model
     # Keras' predict would trace a graph, which takes longer than predicting so few rows.
     steps = (x[at : at + ROWS_A_STEP] for at in range(0, len(x), ROWS_A_STEP))
     outputs = np.concatenate([np.asarray(judged(step, training=False)) for step in steps])

@@ -35,15 +35,25 @@ _COMPARED = ["trial", "config", "units", "activation", "layer_type", "score"]
 
 
 def test_the_command_and_tune_search_alike_and_the_sweep_that_is_left_goes_on(houses, tmp_path):
-    command("run", "--csv", "houses.csv", "--target", "price", "--set", "budget.trials=5",
-            "--workers", 1, cwd=tmp_path)  # fmt: skip
+    words = ("--csv", "houses.csv", "--target", "price", "--set", "budget.trials=5")
+    said = command("run", *words, "--workers", 1, cwd=tmp_path)
     left = tmp_path / "experiments" / "houses"
+    # The weights of the best were kept, so that none is trained again.
+    assert said.stdout.endswith(
+        "wrote the ensemble to experiments/houses/ensemble.keras; it takes raw rows\n"
+    )  # noqa: E501
+    assert "again" not in said.stderr
+    before = (left / "ensemble.keras").stat().st_mtime_ns
+    assert "ensemble" not in command("run", *words, "--workers", 1, cwd=tmp_path).stdout
+    assert (left / "ensemble.keras").stat().st_mtime_ns == before
     rows = pd.read_csv(left / "results.csv")
     assert (rows["status"] == "completed").all()
     assert rows["metric"].unique().tolist() == ["val_loss:minimize:best"]
     tuned = hpsearch.tune(houses, target="price", trials=5, workers=1, verbose=0)
     pd.testing.assert_frame_equal(tuned.table[_COMPARED], rows[_COMPARED], check_dtype=False)
     assert tuned.sweep.space.parameters == hpsearch.load(left).sweep.space.parameters
+    ensembles = [results.ensemble().members for results in (tuned, hpsearch.load(left))]
+    pd.testing.assert_frame_equal(*ensembles)
     command("run", left / "sweep.yaml", "--set", "budget.trials=7", "--workers", 1, cwd=tmp_path)
     more = pd.read_csv(left / "results.csv")
     assert len(more) == 7

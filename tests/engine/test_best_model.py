@@ -24,7 +24,7 @@ from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
 from hpsearch.training.mlps import MLPs
 from hpsearch.training.subjects import Job
-from hpsearch.workers.calls import write_model
+from hpsearch.workers.calls import write_best_model
 from hpsearch.workers.executors import InProcessExecutor
 from hpsearch.workers.protocol import Call, Called, Event, Executor, Started
 
@@ -66,8 +66,8 @@ class Directory:
         return BestModel(self.where, self.store, retrainer_on(self.executor, **changes))
 
     def save(self, **changes: Any) -> str:
-        keep_all = changes.pop("keep_all", False)
-        return self.keeper(**changes).save(TRIAL, self.result, keep_all=keep_all)
+        keep = changes.pop("keep", ())
+        return self.keeper(**changes).save(TRIAL, self.result, keep)
 
     def files(self) -> set[str]:
         return {path.name for path in self.where.path.iterdir() if path.name != "sweep.db-shm"}
@@ -167,7 +167,7 @@ def test_another_score_is_another_model(directory: Directory) -> None:
     directory.store.keep_weights([])
     directory.where.model.write_bytes(b"an earlier one")
     told = ExecutionResult(1, Status.COMPLETED, 2.0)
-    said = directory.keeper().save(TRIAL, told, keep_all=False)
+    said = directory.keeper().save(TRIAL, told)
     assert "best.keras is not written: trial 1 did not give its row's " in said
     assert not directory.where.model.exists()
 
@@ -178,7 +178,7 @@ def test_no_layers_are_built_that_only_the_row_names(directory: Directory) -> No
     directory.store.add_executions([hostile])
     directory.store.add_results([kept])
     directory.executor = Refusing()
-    said = directory.keeper().save(hostile, kept, keep_all=False)
+    said = directory.keeper().save(hostile, kept)
     assert said == (
         f"{directory.where.model} is not written: the layers of trial 2 are built by "
         '"hostile:layer", which the sweep does not name (any more), so it is not run; add it to '
@@ -249,7 +249,7 @@ def test_a_worker_that_ends_is_a_warning(directory: Directory) -> None:
     directory.executor = Scripted(Called(1, "the worker ended (SIGKILL)"))
     assert directory.save().endswith("cannot be written: the worker ended (SIGKILL)")
     (call,) = directory.executor.submitted
-    assert call.function is write_model
+    assert call.function is write_best_model
     assert call.tensorflow
 
 
@@ -271,13 +271,13 @@ def test_an_interruption_ends_it_and_leaves_nothing_half_written(
     assert directory.files() == {"sweep.db", "sweep.db-wal"}
 
 
-@pytest.mark.parametrize("keep_all", [True, False])
-def test_whose_weights_stay(directory: Directory, *, keep_all: bool) -> None:
+@pytest.mark.parametrize(("keep", "stays"), [(None, True), ([], False), ([2], True)])
+def test_whose_weights_stay(directory: Directory, keep: Any, *, stays: bool) -> None:
     other = trial_of(2, units=5)
     directory.store.add_executions([other])
     directory.store.add_results([ExecutionResult(2, Status.COMPLETED, 0.0, state=(X,))])
-    assert directory.save(keep_all=keep_all) == ""
-    assert (directory.store.weights(2) is not None) == keep_all
+    assert directory.save(keep=keep) == ""
+    assert (directory.store.weights(2) is not None) == stays
     assert directory.store.weights(1) is not None
 
 

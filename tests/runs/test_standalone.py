@@ -96,7 +96,7 @@ def this_process(*_: Any, **__: Any) -> Any:
 def module_patch() -> Any:
     """Have this process do a worker's work."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hpsearch.runs.trial.one_worker", this_process)
+        patch.setattr("hpsearch.runs.trial.open_workers", this_process)
         yield patch
 
 
