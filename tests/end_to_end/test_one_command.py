@@ -41,7 +41,7 @@ def test_the_command_and_tune_search_alike_and_the_sweep_that_is_left_goes_on(ho
     # The weights of the best were kept, so that none is trained again.
     assert said.stdout.endswith(
         "wrote the ensemble to experiments/houses/ensemble.keras; it takes raw rows\n"
-    )  # noqa: E501
+    )
     assert "again" not in said.stderr
     before = (left / "ensemble.keras").stat().st_mtime_ns
     assert "ensemble" not in command("run", *words, "--workers", 1, cwd=tmp_path).stdout

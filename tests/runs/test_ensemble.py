@@ -29,7 +29,7 @@ parameters: {{units: {{min: 2, max: 32}}, epochs: 15, optimizer: adam, learning_
 """
 _NUMBERS = """\
 data: {dataset: diabetes, cv: 2, test: 0.2}
-parameters: {units: [4, 8], epochs: 3, optimizer: sgd}
+parameters: {units: [4, 8], epochs: 3, optimizer: sgd, l2: 0.1}
 seeds: 2
 """
 
@@ -95,7 +95,11 @@ def test_folds_and_seeds_are_members_in_the_unit_of_the_target(tmp_path):
     run_here(_NUMBERS, tmp_path)
     results = hpsearch.load(tmp_path)
     ensemble = results.ensemble(size=6, out=tmp_path / "mean.keras")
-    assert set(ensemble.members) == {"trial", "config", "seed", "share"}
+    best = results.table[results.table["trial"] == results.best["trial"]]
+    # With the penalty of weights, as the sweep scores.
+    of_seeds = best.groupby("seed")["score"].mean()
+    assert ensemble.score <= ensemble.single_score == pytest.approx(of_seeds.min(), rel=1e-4)
+    assert ensemble.evaluations[0].model == f"trial {results.best['trial']}"
     x = np.random.default_rng(0).normal(0, 0.05, (20, 10)).astype(np.float32)
     expected = averaged(ensemble, results, [1, 2], lambda model: model.labels(x))
     np.testing.assert_allclose(ensemble.predict(x), expected, rtol=1e-4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -130,12 +131,14 @@ def test_recorded_evaluations_come_along_once(tmp_path):
         return Evaluation(time, 1, config.id, 0, "test", 9, "a", {"a": Measurement(0.5)})
 
     one, two = row(1), row(2)
-    first = make(tmp_path / "first", one, looks=(look(one[0], "2024-02-01"),))
+    ensemble = replace(look(one[0], "2024-03-01"), trial=0, config="ensemble 0123abcd")
+    first = make(tmp_path / "first", one, looks=(look(one[0], "2024-02-01"), ensemble))
     second = make(tmp_path / "second", two, looks=(look(two[0], "2024-01-01"),))
     merge_directories([first, second, first], tmp_path / "out")
     with Store(tmp_path / "out" / "sweep.db", read_only=True) as store:
         found = store.facts().evaluations
-    assert [(each.time, each.trial) for each in found] == [("2024-01-01", 2), ("2024-02-01", 1)]
+    assert [(each.time, each.trial) for each in found[:2]] == [("2024-01-01", 2), ("2024-02-01", 1)]
+    assert found[2:] == (ensemble,)
 
 
 @pytest.mark.parametrize(
