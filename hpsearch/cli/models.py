@@ -232,13 +232,11 @@ def ensemble(
 ) -> None:
     """Average the best trials' models and print which, and the average's scores."""
     made = make_ensemble(_source(directory, trust, sweep), size, candidates, out, workers)
-    print_ensemble(made)
-    if made.evaluations:
-        _warn_of_test(directory, line_printer(make_console()))
+    print_ensemble(made, directory)
 
 
-def print_ensemble(made: Ensemble) -> None:
-    """Print an ensemble's members and scores."""
+def print_ensemble(made: Ensemble, directory: Path) -> None:
+    """Print the members and scores of a directory's ensemble."""
     console = make_console()
     say = line_printer(console)
     rows = [
@@ -247,11 +245,14 @@ def print_ensemble(made: Ensemble) -> None:
     ]
     print_table(console, ("trial", "config", "seed", "share"), rows)
     score, single = (number(value) for value in (made.score, made.single_score))
-    say(f"{made.metric} {score} on the validation rows, which chose it; the best trial's {single}")
+    of_single = f"{made.single} alone has {single}"
+    say(f"{made.metric} {score} on the validation rows, which chose it; {of_single}")
     for entry in made.evaluations:
         interval = f", 95% interval {entry.score.interval}" * bool(entry.score.interval)
         value = number(entry.score.value) + interval
         say(f"{entry.metric} of {entry.model} on the test rows: {value}")
+    if made.evaluations:
+        _warn_of_test(directory, say)
     say(f"wrote the ensemble to {made.path}; it takes raw rows")
 
 

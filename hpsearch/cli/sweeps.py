@@ -13,12 +13,11 @@ import typer
 from hpsearch.cli.app import Out, Set, Trackers, Workers
 from hpsearch.engine.session import RunOutcome, Settings
 from hpsearch.engine.sweep import run_sweep
-from hpsearch.errors import HpsearchError, InputError
+from hpsearch.errors import HpsearchError, InputError, Interrupted
 from hpsearch.progress.display import make_console, make_display, tell
 from hpsearch.spec.dump import file_schema, write_starter
 from hpsearch.spec.sweep import AnySweep, load_sweep
 from hpsearch.spec.table import KEPT, table_sweep
-from hpsearch.store.directory import ResultsDirectory
 
 
 def run(
@@ -95,22 +94,23 @@ def run(
 def _average_best(
     sweep: AnySweep, outcome: RunOutcome, workers: int | None, *, quiet: bool
 ) -> None:
-    """Make an ensemble of the best models, unless it is there and nothing was trained since."""
+    """Make an ensemble of the best models; the run stays as it ended if that fails."""
     # They import NumPy.
     from hpsearch.cli.models import print_ensemble
     from hpsearch.runs.ensemble import make_ensemble
     from hpsearch.runs.trial import Source
 
-    if not outcome.trained and ResultsDirectory(outcome.directory).ensemble.exists():
-        return
-    source = Source(outcome.directory, trust=frozenset(sweep.functions))
+    trust, say = frozenset(sweep.functions), (lambda _: None) if quiet else tell
+    source = Source(outcome.directory, trust=trust, say=say)
     try:
         made = make_ensemble(source, candidates=KEPT, workers=workers)
-    except HpsearchError as error:
+    except Interrupted:
+        raise
+    except (HpsearchError, OSError) as error:
         tell(f"no ensemble: {error}")
         return
     if not quiet:
-        print_ensemble(made)
+        print_ensemble(made, outcome.directory)
 
 
 def _loaded(

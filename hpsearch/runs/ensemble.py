@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from hpsearch.engine.best_model import Retrainer, Weights, open_workers
 from hpsearch.engine.session import Settings
 from hpsearch.errors import HpsearchError, InputError, RefusedError
 from hpsearch.files import file_digest
+from hpsearch.machine import cores
 from hpsearch.models.arrays import training_data
 from hpsearch.models.model_file import ModelFile
 from hpsearch.runs.averaging import Average, Candidate, Measured, write_average
@@ -47,16 +49,18 @@ class Ensemble(PredictorMixin):
         members: A line for each trial and seed, the largest share first. Columns: `trial, config,
             seed, share`.
         metric: The sweep's metric, by which they were chosen.
+        single: The best candidate in words: the best trial, with its best seed.
         score, single_score: The metric on the validation rows, of the ensemble and of the best
-            trial's best seed. Both are too good for new rows, since these rows chose the models.
-        evaluations: On the test rows, of the best trial's best seed, with folds by the average of
-            its models, and of the ensemble; empty without these.
+            candidate. Both are too good for new rows, since these rows chose the models.
+        evaluations: On the test rows, of the best candidate, with folds by the average of its
+            models, and of the ensemble; empty without these.
     """
 
     path: Path
     digest: str = field(repr=False)
     members: pd.DataFrame = field(repr=False)
     metric: str
+    single: str
     score: float
     single_score: float
     evaluations: tuple[Evaluation, ...] = field(default=(), repr=False)
@@ -101,7 +105,7 @@ def make_ensemble(
     if path.resolve() != where.ensemble.resolve():
         require_model_path(path)
     elif path.exists() and not getattr(ModelFile.read(path), "members", ()):
-        raise InputError(f"{path}: is no ensemble of hpsearch, and stays; name another file (out)")
+        raise InputError(f"{path}: is no ensemble of hpsearch, and stays; name another (--out)")
     run = open_run(source)
     groups = _groups(run, candidates)
     run.require_trusted(*(execution for group in groups for execution in group))
@@ -112,7 +116,8 @@ def make_ensemble(
             raise RefusedError(f"{where.path}: no model reached its row's score again")
         made = [_candidate(retrainer, group, weights) for group in groups]
         average = _write(run, retrainer, made, path, size=size, check=held.check)
-        evaluations = _evaluations(run, groups[0][0], average, file_digest(path))
+        members = _members(groups, average.votes)
+        evaluations = _evaluations(run, groups[0][0], average, members)
         with Store(run.where.store, check=held.check) as store:
             recorded = store.facts().evaluations
             models = {(entry.model, entry.split) for entry in recorded}
@@ -121,8 +126,9 @@ def make_ensemble(
     return Ensemble(
         path,
         file_digest(path),
-        _members(groups, average.votes),
+        members,
         run.recipe.metric,
+        made[0].name,
         average.score,
         average.first_score,
         evaluations,
@@ -177,7 +183,10 @@ def _groups(run: StoredRun, most: int) -> list[Group]:
 @contextmanager
 def _workers(run: StoredRun, count: int | None) -> Iterator[Retrainer]:
     """Open local workers that have the data."""
-    execution = replace(run.sweep.execution, engine="local")
+    execution = run.sweep.execution
+    if execution.engine != "local":
+        # Its number of workers is a cluster's.
+        execution, count = replace(execution, engine="local"), cores()
     count = Settings(workers=count).workers_for(execution) or 1
     with open_workers(execution, count) as (executor, check):
         rows = training_data(run.dataset, run.sweep)
@@ -209,8 +218,9 @@ def _retrained(
     run: StoredRun, retrainer: Retrainer, executions: Sequence[Execution]
 ) -> Iterator[ExecutionResult]:
     """Train executions again, several at a time, and yield their results."""
-    executor, waiting, left = retrainer.executor, deque(executions), len(executions)
-    while left:
+    executor, waiting = retrainer.executor, deque(executions)
+    unanswered = {execution.number for execution in executions}
+    while unanswered:
         while waiting and executor.free and executor.free_devices != 0:
             execution = waiting.popleft()
             epochs = len(run.results[execution.number].curve)
@@ -219,12 +229,16 @@ def _retrained(
         for event in executor.events(_WAIT_SECONDS):
             match event:
                 case Answered():
-                    left -= 1
-                    yield event.result
+                    result = event.result
                 case Lost():
-                    left -= 1
                     number, error = event.training.number, event.reason
-                    yield ExecutionResult(number, Status.KILLED, error=error)
+                    result = ExecutionResult(number, Status.KILLED, error=error)
+                case _:
+                    continue
+            # A worker may be lost between its answer and the end of its training.
+            if result.number in unanswered:
+                unanswered.remove(result.number)
+                yield result
         retrainer.check()
 
 
@@ -254,7 +268,7 @@ def _write(
 
 
 def _evaluations(
-    run: StoredRun, first: Execution, average: Average, digest: str
+    run: StoredRun, first: Execution, average: Average, members: pd.DataFrame
 ) -> tuple[Evaluation, ...]:
     """Return evaluations on the test rows, of the first candidate and of the average."""
     rows = run.dataset.of_fold(first.fold).test
@@ -264,6 +278,8 @@ def _evaluations(
     def evaluation(measured: Measured, **changes: Any) -> Evaluation:
         return replace(evaluation_of(run, first, "test", rows, measured), fold=None, **changes)
 
+    # Not of the file, in which Keras notes the time.
+    digest = hashlib.sha256(members.to_csv(index=False).encode()).hexdigest()
     config = f"ensemble {digest[:8]}"
     return (
         evaluation(average.first_test),

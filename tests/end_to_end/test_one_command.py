@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import re
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,9 @@ from readme import block
 from sklearn.datasets import load_wine
 
 import hpsearch
-from hpsearch.cli.sweeps import run
-from hpsearch.errors import InputError
+from hpsearch.cli.sweeps import _average_best, run
+from hpsearch.engine.session import RunOutcome
+from hpsearch.errors import InputError, Interrupted
 from hpsearch.spec.table import table_sweep, with_default_search
 
 
@@ -43,9 +45,11 @@ def test_the_command_and_tune_search_alike_and_the_sweep_that_is_left_goes_on(ho
         "wrote the ensemble to experiments/houses/ensemble.keras; it takes raw rows\n"
     )
     assert "again" not in said.stderr
-    before = (left / "ensemble.keras").stat().st_mtime_ns
-    assert "ensemble" not in command("run", *words, "--workers", 1, cwd=tmp_path).stdout
-    assert (left / "ensemble.keras").stat().st_mtime_ns == before
+    assert command("run", *words, "--workers", 1, cwd=tmp_path).stdout.endswith("raw rows\n")
+    (left / "ensemble.keras").write_text("of a user")
+    said = command("run", *words, "--workers", 1, cwd=tmp_path)
+    assert said.stderr.endswith("is no ensemble of hpsearch, and stays; name another (--out)\n")
+    (left / "ensemble.keras").unlink()
     rows = pd.read_csv(left / "results.csv")
     assert (rows["status"] == "completed").all()
     assert rows["metric"].unique().tolist() == ["val_loss:minimize:best"]
@@ -58,6 +62,17 @@ def test_the_command_and_tune_search_alike_and_the_sweep_that_is_left_goes_on(ho
     more = pd.read_csv(left / "results.csv")
     assert len(more) == 7
     pd.testing.assert_frame_equal(more.head(5), rows)
+
+
+@pytest.mark.parametrize("error", [Interrupted(2), InputError("no"), OSError("full")])
+def test_only_an_interruption_of_the_ensemble_changes_the_end(error, monkeypatch, tmp_path):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr("hpsearch.runs.ensemble.make_ensemble", fail)
+    outcome = RunOutcome(tmp_path, completed=2, trials=2, trained=2, best=None)
+    with pytest.raises(Interrupted) if isinstance(error, Interrupted) else nullcontext():
+        _average_best(table_sweep(Path("houses.csv"), "price"), outcome, None, quiet=True)
 
 
 @pytest.mark.slow
