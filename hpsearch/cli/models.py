@@ -1,4 +1,4 @@
-"""What needs a run's models: `export`, `predict`, `evaluate`, `refit`, `ensemble`, `reproduce`."""
+"""Commands that need models: `export`, `predict`, `evaluate`, `refit`, `ensemble`, `reproduce`."""
 
 from __future__ import annotations
 

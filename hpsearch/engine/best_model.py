@@ -227,14 +227,9 @@ class BestModel:
     ) -> str:
         """Write the execution's model, unless best.keras is that model already.
 
-        If the file is not as a run wrote it, it is another program's, and is moved aside.
-
-        Args:
-            keep: Other executions whose weights stay; None for all.
-
-        Returns:
-            Why there is no model, what was moved aside, or empty. An earlier model is removed in
-            any case.
+        Another program's file is moved aside, and an earlier model removed in any case. Other
+        executions in `keep` keep their weights; None for all. Return why there is no model, what
+        was moved aside, or empty.
         """
         model, facts = self.where.model, self.store.facts()
         if is_model_of(execution, self.where, facts):

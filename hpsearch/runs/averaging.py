@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -68,46 +68,75 @@ def write_average(
         validation: The raw validation rows of each fold.
         size: The number of choices.
     """
-    problems = [trained.problem for trained in candidates[0].trained]
-    recipe = problems[0].recipe
-    models = [[trained.full() for trained in candidate.trained] for candidate in candidates]
-    outputs = [list(map(_outputs, of_folds, validation)) for of_folds in models]
-    penalties = [float(np.mean(list(map(_penalty, of_folds)))) for of_folds in models]
-
-    def score(chosen: Sequence[int]) -> float:
-        """Return the mean of the folds' scores of an average, with the mean penalty of weights."""
-        of_folds = zip(*(outputs[index] for index in chosen), strict=True)
-        means = [np.mean(of_fold, axis=0) for of_fold in of_folds]
-        return float(np.mean(list(map(_score, problems, means, validation)))) + (
-            float(np.mean([penalties[index] for index in chosen]))
-            if recipe.metric == "val_loss"
-            else 0.0
-        )
-
-    chosen = choose(len(candidates), score, size, maximize=recipe.goal == "maximize")
+    library = _Library.of(candidates, validation)
+    maximize = library.problems[0].recipe.goal == "maximize"
+    chosen = choose(len(candidates), library.score, size, maximize=maximize)
     votes = Counter(chosen)
     shares = {index: count / len(chosen) for index, count in votes.items()}
-    average = _average({index: models[index] for index in votes}, shares)
-    described = replace(
-        ModelFile.of(problems[0].input, problems[0].target),
-        fills=all(problem.input.fill for problem in problems),
-        members=tuple(f"{candidates[i].name}: {share:.4g}" for i, share in shares.items()),
-    )
+    average = library.average(shares)
+    members = tuple(f"{candidates[index].name}: {share:.4g}" for index, share in shares.items())
     try:
         average.save(path)
-        described.add_to(path)
+        replace(library.described(), members=members).add_to(path)
     except OSError as error:
         raise HpsearchError(error.strerror or str(error)) from error
+    alone = {0: 1.0}
+    measured: list[Measured] = [{}, {}]
+    if test is not None:
+        models = (average, shares), (library.average(alone), alone)
+        measured = [library.measure(model, of, test) for model, of in models]
+    return Average(votes, library.score(chosen), library.score([0]), *measured)
 
-    def measured(of: Mapping[int, float]) -> Measured:
-        if test is None:
-            return {}
-        model = _average({index: models[index] for index in of}, of)
-        penalty = sum(penalties[index] * share for index, share in of.items())
-        found = _measure(problems[0], _outputs(model, test), test)
-        return {**found, REGULARISATION: np.asarray(penalty)}
 
-    return Average(votes, score(chosen), score([0]), measured(shares), measured({0: 1.0}))
+@dataclass(frozen=True)
+class _Library:
+    """The candidates' models and their outputs, which are averaged by index.
+
+    Attributes:
+        problems, validation: Of each fold.
+        models: Of each candidate and fold, for raw rows.
+        outputs: Of these, for the validation rows, `(n_samples, outputs)`.
+        penalties: Of each candidate, the mean penalty of its models' weights.
+    """
+
+    problems: Sequence[Problem]
+    validation: Sequence[Split]
+    models: Sequence[Sequence[Any]]
+    outputs: Sequence[Sequence[Outputs]]
+    penalties: Sequence[float]
+
+    @classmethod
+    def of(cls, candidates: Sequence[Candidate], validation: Sequence[Split]) -> Self:
+        """Build and run the candidates' models."""
+        problems = [trained.problem for trained in candidates[0].trained]
+        models = [[trained.full() for trained in candidate.trained] for candidate in candidates]
+        outputs = [list(map(_outputs, of_folds, validation)) for of_folds in models]
+        penalties = [float(np.mean(list(map(_penalty, of_folds)))) for of_folds in models]
+        return cls(problems, validation, models, outputs, penalties)
+
+    def score(self, chosen: Sequence[int]) -> float:
+        """Return the mean of the folds' scores of the average of candidates."""
+        of_folds = zip(*(self.outputs[index] for index in chosen), strict=True)
+        means = [np.mean(of_fold, axis=0) for of_fold in of_folds]
+        score = float(np.mean(list(map(_score, self.problems, means, self.validation))))
+        if self.problems[0].recipe.metric == "val_loss":
+            score += float(np.mean([self.penalties[index] for index in chosen]))
+        return score
+
+    def average(self, shares: Mapping[int, float]) -> Any:
+        """Return a Keras model that averages candidates by their shares."""
+        return _average({index: self.models[index] for index in shares}, shares)
+
+    def measure(self, model: Any, shares: Mapping[int, float], rows: Split) -> Measured:
+        """Return what `MLPs.measure` returns of an average, with the mean penalty of weights."""
+        penalty = sum(self.penalties[index] * share for index, share in shares.items())
+        measured = _measure(self.problems[0], _outputs(model, rows), rows)
+        return {**measured, REGULARISATION: np.asarray(penalty)}
+
+    def described(self) -> ModelFile:
+        """Describe the rows and the target of an average."""
+        described = ModelFile.of(self.problems[0].input, self.problems[0].target)
+        return replace(described, fills=all(problem.input.fill for problem in self.problems))
 
 
 def choose(

@@ -81,8 +81,8 @@ def make_ensemble(
 ) -> Ensemble:
     """Average the outputs of a run's best trials, write the model, and record its evaluation.
 
-    Models whose weights the run did not keep are trained again; those that do not reach their
-    row's score are left out, with a line that says so.
+    Models whose weights the run did not keep are trained again, and said to be left out if they do
+    not reach their row's score.
 
     Args:
         size: The number of choices; a model that is chosen again has a larger share.
@@ -96,43 +96,49 @@ def make_ensemble(
             scored on them; or a number or the file is not possible.
         RefusedError: As for `export_model`; or another run holds the directory.
     """
-    for name, number in (("size", size), ("candidates", candidates)):
-        if not isinstance(number, int) or number < 1:
-            raise InputError(f"{name}: must be a whole number, 1 or more, not {number!r}")
-    where = ResultsDirectory(source.directory)
+    _require_counts(size=size, candidates=candidates)
+    path = _path_in(ResultsDirectory(source.directory), out)
+    run = open_run(source)
+    groups = _groups(run, candidates)
+    run.require_trusted(*(execution for group in groups for execution in group))
+    with run.where.hold() as held, _workers(run, workers) as retrainer:
+        weights = _weights(run, retrainer, [one for group in groups for one in group])
+        groups = [group for group in groups if all(one.number in weights for one in group)]
+        if not groups:
+            raise RefusedError(f"{run.where.path}: no model reached its row's score again")
+        made = [_candidate(retrainer, group, weights) for group in groups]
+        average = _write(run, retrainer, made, path, size=size, check=held.check)
+        members = _members(groups, average.votes)
+        evaluations = _evaluations(run, groups[0][0], average, members)
+        with Store(run.where.store, check=held.check) as store:
+            _record(store, evaluations)
+    scores = average.score, average.first_score, evaluations
+    return Ensemble(path, file_digest(path), members, run.recipe.metric, made[0].name, *scores)
+
+
+def _record(store: Store, evaluations: Sequence[Evaluation]) -> None:
+    """Store evaluations of models that have none on their split."""
+    recorded = store.facts().evaluations
+    models = {(entry.model, entry.split) for entry in recorded}
+    new = (entry for entry in evaluations if (entry.model, entry.split) not in models)
+    store.set_facts(evaluations=(*recorded, *new))
+
+
+def _require_counts(**counts: int) -> None:
+    for name, count in counts.items():
+        if not isinstance(count, int) or count < 1:
+            raise InputError(f"{name}: must be a whole number, 1 or more, not {count!r}")
+
+
+def _path_in(where: ResultsDirectory, out: Path | None) -> Path:
+    """Return the file to write, by default that of a run's directory."""
     where.require_store()
     path = where.ensemble if out is None else out
     if path.resolve() != where.ensemble.resolve():
         require_model_path(path)
     elif path.exists() and not getattr(ModelFile.read(path), "members", ()):
         raise InputError(f"{path}: is no ensemble of hpsearch, and stays; name another (--out)")
-    run = open_run(source)
-    groups = _groups(run, candidates)
-    run.require_trusted(*(execution for group in groups for execution in group))
-    with where.hold() as held, _workers(run, workers) as retrainer:
-        weights = _weights(run, retrainer, [one for group in groups for one in group])
-        groups = [group for group in groups if all(one.number in weights for one in group)]
-        if not groups:
-            raise RefusedError(f"{where.path}: no model reached its row's score again")
-        made = [_candidate(retrainer, group, weights) for group in groups]
-        average = _write(run, retrainer, made, path, size=size, check=held.check)
-        members = _members(groups, average.votes)
-        evaluations = _evaluations(run, groups[0][0], average, members)
-        with Store(run.where.store, check=held.check) as store:
-            recorded = store.facts().evaluations
-            models = {(entry.model, entry.split) for entry in recorded}
-            new = (entry for entry in evaluations if (entry.model, entry.split) not in models)
-            store.set_facts(evaluations=(*recorded, *new))
-    return Ensemble(
-        path,
-        file_digest(path),
-        members,
-        run.recipe.metric,
-        made[0].name,
-        average.score,
-        average.first_score,
-        evaluations,
-    )
+    return path
 
 
 def _members(groups: Sequence[Group], votes: Mapping[int, int]) -> pd.DataFrame:
