@@ -227,9 +227,8 @@ class BestModel:
     ) -> str:
         """Write the execution's model, unless best.keras is that model already.
 
-        Another program's file is moved aside, and an earlier model removed in any case. Other
-        executions in `keep` keep their weights; None for all. Return why there is no model, what
-        was moved aside, or empty.
+        Another program's file is moved aside. Other executions in `keep` keep their weights; None
+        for all. Return why there is no model, what was moved aside, or empty.
         """
         model, facts = self.where.model, self.store.facts()
         if is_model_of(execution, self.where, facts):
