@@ -13,8 +13,11 @@ from commands import hpsearch as command
 from here import run_here
 
 import hpsearch
+from hpsearch.data.dataset import Split
+from hpsearch.data.specs import InputSpec, Target, Task
 from hpsearch.errors import InputError, RefusedError
-from hpsearch.runs.averaging import choose
+from hpsearch.models.problem import Problem, Recipe
+from hpsearch.runs.averaging import _score, choose
 from hpsearch.runs.predicting import predictor_of
 from hpsearch.runs.trial import Source, Which
 from hpsearch.store.store import Store
@@ -134,6 +137,16 @@ def test_what_has_no_ensemble_is_explained(home, tmp_path):
     run_here(final.replace("trials: 8", "trials: 1"), tmp_path)
     with pytest.raises(InputError, match="trained on the validation rows, which choose"):
         hpsearch.load(tmp_path).ensemble()
+
+
+def test_the_loss_of_rows_with_weights_is_the_sweep_s():
+    recipe = Recipe(0, "mean_squared_error", "linear", "val_loss", "minimize")
+    target = Target(Task.REGRESSION, 1, mean=(2.0,), std=(3.0,))
+    y, weights = np.array([[0.0], [1.0]], "f4"), np.array([1.0, 3.0], "f4")
+    rows = Split(np.zeros((2, 1), "f4"), y, weights)
+    # Targets in their own unit are 2 and 5; a weighted sum is divided by the number of rows.
+    score = _score(Problem(recipe, InputSpec((1,), "float32"), target), np.array([[3], [7]]), rows)
+    assert score == pytest.approx((1 * 1 + 3 * 4) / 2)
 
 
 def test_a_file_that_was_replaced_predicts_no_more(home):
