@@ -238,7 +238,7 @@ def test_each_look_is_on_the_record_and_shown(own):
     hpsearch("evaluate", "digits", "--split", "validation", "--trial", 1, cwd=own)
     said = hpsearch("evaluate", "digits", "--split", "test", "--trial", 1, cwd=own).stdout
     assert "recorded: evaluation 2 on the test split" in said
-    assert "the test split has judged 2 trials now" in said
+    assert "the test split has judged 2 models now" in said
     evaluations = package.load(own / "digits").evaluations
     assert [each.split for each in evaluations] == ["test", "validation", "test"]
     shown = hpsearch("show", "digits", cwd=own).stdout
