@@ -154,8 +154,8 @@ def evaluate(
     source = _source(directory, trust, sweep)
     evaluation = evaluate_trial(source, split, Which(trial, seed, fold))
     recorded = [entry for entry in evaluations_of(directory) if entry.split == split]
+    models = {entry.trial or entry.config for entry in recorded}
     if as_json:
-        models = {entry.trial or entry.config for entry in recorded}
         counts = {"evaluations": len(recorded), "trials_evaluated": len(models)}
         print_document("evaluate", **asdict(evaluation), **counts)
         return
@@ -168,16 +168,15 @@ def evaluate(
     intervals = {name: f"95% interval {m.interval}" * bool(m.interval) for name, m in measures}
     print_table(console, (), ((name, number(m.value), intervals[name]) for name, m in measures))
     say(f"recorded: evaluation {len(recorded)} on the {split} split of this directory")
-    _warn_of_test(directory, say)
+    if split == "test":
+        _warn_of_test(len(models), say)
 
 
-def _warn_of_test(directory: Path, say: Callable[[str], None]) -> None:
-    """Warn if the test split has judged several models."""
-    judged = (entry for entry in evaluations_of(directory) if entry.split == "test")
-    models = {entry.trial or entry.config for entry in judged}
-    if len(models) > 1:
+def _warn_of_test(models: int, say: Callable[[str], None]) -> None:
+    """Warn if several models were evaluated on the test split."""
+    if models > 1:
         say(
-            f"warning: the test split has judged {len(models)} models now; the best of their "
+            f"warning: the test split has judged {models} models now; the best of their "
             "test scores is too good to be expected of new rows"
         )
 
@@ -252,7 +251,8 @@ def print_ensemble(made: Ensemble, directory: Path) -> None:
         value = number(entry.score.value) + interval
         say(f"{entry.metric} of {entry.model} on the test rows: {value}")
     if made.evaluations:
-        _warn_of_test(directory, say)
+        judged = (entry for entry in evaluations_of(directory) if entry.split == "test")
+        _warn_of_test(len({entry.trial or entry.config for entry in judged}), say)
     say(f"wrote the ensemble to {made.path}; it takes raw rows")
 
 

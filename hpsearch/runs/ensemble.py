@@ -5,18 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.engine.best_model import Retrainer, Weights, open_workers
+from hpsearch.engine.best_model import Retrainer, Weights
 from hpsearch.engine.session import Settings
 from hpsearch.errors import HpsearchError, InputError, RefusedError
 from hpsearch.files import file_digest
 from hpsearch.machine import cores
-from hpsearch.models.arrays import training_data
 from hpsearch.models.model_file import ModelFile
 from hpsearch.runs.averaging import Average, Candidate, Measured, write_average
 from hpsearch.runs.predicting import PredictorMixin
@@ -26,7 +24,6 @@ from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Evaluation
 from hpsearch.store.store import Store
 from hpsearch.store.trials import best_trials
-from hpsearch.training.subjects import subject_of
 from hpsearch.wording import counted
 from hpsearch.workers.protocol import Answered, Lost
 
@@ -100,9 +97,10 @@ def make_ensemble(
     path = _path_in(ResultsDirectory(source.directory), out)
     run = open_run(source)
     groups = _groups(run, candidates)
-    run.require_trusted(*(execution for group in groups for execution in group))
-    with run.where.hold() as held, _workers(run, workers) as retrainer:
-        weights = _weights(run, retrainer, [one for group in groups for one in group])
+    executions = [execution for group in groups for execution in group]
+    count = _workers_of(run, workers)
+    with run.where.hold() as held, run.retrainer(*executions, workers=count) as retrainer:
+        weights = _weights(run, retrainer, executions)
         groups = [group for group in groups if all(one.number in weights for one in group)]
         if not groups:
             raise RefusedError(f"{run.where.path}: no model reached its row's score again")
@@ -186,18 +184,12 @@ def _groups(run: StoredRun, most: int) -> list[Group]:
     return groups[:most]
 
 
-@contextmanager
-def _workers(run: StoredRun, count: int | None) -> Iterator[Retrainer]:
-    """Open local workers that have the data."""
+def _workers_of(run: StoredRun, count: int | None) -> int:
+    """Return the number of local workers; for a sweep on a cluster, one for each core."""
     execution = run.sweep.execution
     if execution.engine != "local":
-        # Its number of workers is a cluster's.
-        execution, count = replace(execution, engine="local"), cores()
-    count = Settings(workers=count).workers_for(execution) or 1
-    with open_workers(execution, count) as (executor, check):
-        rows = training_data(run.dataset, run.sweep)
-        executor.provide(rows)
-        yield Retrainer(executor, subject_of(run.sweep.kind), run.recipe, rows, check)
+        return cores()
+    return Settings(workers=count).workers_for(execution) or 1
 
 
 def _weights(

@@ -137,15 +137,15 @@ class StoredRun:
             require_trusted(self.where.path, roles, self.trust)
 
     @contextmanager
-    def retrainer(self, execution: Execution) -> Iterator[Retrainer]:
-        """Open a worker that has the data, to build the model of an execution.
+    def retrainer(self, *executions: Execution, workers: int = 1) -> Iterator[Retrainer]:
+        """Open workers that have the data, to build the models of executions.
 
         Raises:
-            RefusedError: Its layer type is a function that is not trusted.
+            RefusedError: A layer type is a function that is not trusted.
             Interrupted: A signal came; no process is left.
         """
-        self.require_trusted(execution)
-        with open_workers(self.sweep.execution) as (executor, check):
+        self.require_trusted(*executions)
+        with open_workers(self.sweep.execution, workers) as (executor, check):
             rows = training_data(self.dataset, self.sweep)
             executor.provide(rows)
             yield Retrainer(executor, subject_of(self.sweep.kind), self.recipe, rows, check)
