@@ -17,7 +17,7 @@ from marks import slow_but
 from outcomes import acknowledged, assert_same, table, trainings_begun
 
 _KILL_AT_WRITE = Path(__file__).parent.parent / "support" / "kill_at_write.py"
-_KILLS = 20
+_KILLS = 14
 #: A kill comes so many results after the driver began to train (0: after the first worker
 #: appeared), and then within so many seconds: about as long as a training takes, so kills fall
 #: before, between and within trainings, and before, within and after commits and rewrites of
@@ -35,7 +35,7 @@ parameters:
   epochs: [20, 40, 80]
 execution: {workers: 2}
 """
-_KILLS_IN_COMMITS = 12
+_KILLS_IN_COMMITS = 8
 #: Bytes of SQLite's write-ahead log.
 _HEADER, _FRAME_HEADER = 32, 24
 #: Weights of 2 MB a trial, all kept: to commit them takes a while.

@@ -14,10 +14,10 @@ from outcomes import assert_same, trainings_begun
 from hpsearch.spec.method import METHODS
 
 _KILL_AT = Path(__file__).parent.parent / "support" / "kill_at.py"
-_TRIALS = 8
+_TRIALS = 6
 #: After each result, before the last one, and, where halted trials go on, after further ones.
 _MOMENTS = [f"after:{n}" for n in range(1, _TRIALS)] + [f"before:{_TRIALS}"]
-_MOMENTS += [f"after:{_TRIALS}"] * 3
+_MOMENTS += [f"after:{_TRIALS}"] * 2
 _PARAMETERS = {
     "hidden_layers": [1, 2],
     "units": {"min": 16, "max": 64, "scale": "log"},

@@ -131,8 +131,10 @@ def visit(browser):
 
     def opened(path, width=1400, *, scheme="light", touch=False):
         context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=scheme, has_touch=touch
-        )
+            viewport={"width": width, "height": 900}, color_scheme=scheme, has_touch=touch,
+            # Else each step of `draw_all` waits half a second for a smooth scroll to end.
+            reduced_motion="reduce",
+        )  # fmt: skip
         contexts.append(context)
         return Visit(context.new_page(), path).open()
 

@@ -39,10 +39,8 @@ def case(data: Any, trainer: str = "native", more: Any = None, **values: Any) ->
 CASES = {
     "dropout": case(WINE, layer_type="dropout", dropout=0.25, units=[[16, 8]]),
     "batch_norm": case(WINE, layer_type="batch_norm", activation="tanh", optimizer="adam"),
-    "layer_norm": case(WINE, layer_type="layer_norm", l2=0.01, optimizer="nesterov"),
     "glu": case(WINE, "graph", layer_type="residual", activation="glu", units=[[16, 16]]),
     "a schedule": case(WINE, "graph", optimizer={"name": "adam", "learning_rate": SCHEDULE}),
-    "averages": case(WINE, "graph", optimizer={"name": "sgd", "use_ema": True}),
     "xla": case(
         {"dataset": "digits"}, "xla", layer_type="dropout", units=[[8] * 5], batch_size=2,
         optimizer="nadam", epochs=1,
@@ -52,7 +50,6 @@ CASES = {
         DIABETES, more=MAE | {"early_stopping": {"patience": 1}}, epochs=30, optimizer="adam",
         learning_rate=0.05,
     ),
-    "a loss of the graph": case(DIABETES, "graph", {"model": {"loss": "log_cosh"}}, l2=0.01),
     "one-hot targets": case(WINE, "graph", {"model": {"loss": "kl_divergence"}}),
     "two classes": case({"dataset": "breast_cancer", "cv": 2}),
     "weights": case(WINE, more={"model": {"class_weight": {"class_0": 3.0}}}),
