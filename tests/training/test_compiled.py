@@ -82,10 +82,7 @@ def test_graph_equals_keras(digits, layer_type, optimizer):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "values",
-    [
-        small("batch_norm", "nesterov"),
-        small("residual", "adamw", weight_decay=0.01, l2=0.01),
-    ],
+    [small("batch_norm", "nesterov"), small("residual", "adamw", weight_decay=0.01, l2=0.01)],
     ids=named,
 )
 def test_xla_equals_keras_under_xla(digits, values):

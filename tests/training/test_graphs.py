@@ -72,9 +72,7 @@ def test_every_optimizer(digits, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("layer_type", "optimizer"), [("dropout", "sgd"), ("batch_norm", "lion")]
-)
+@pytest.mark.parametrize(("layer_type", "optimizer"), [("dropout", "sgd"), ("batch_norm", "lion")])
 def test_under_xla(digits, layer_type, optimizer):
     """What is compiled is the graph, with the same arguments."""
     first, second = (
