@@ -1,13 +1,14 @@
 """Measure how much faster two workers, or two threads of a training, are than one.
 
-    python experiments/scaling.py [--runs 5] [--sweep fashion]
+    python experiments/scaling.py [--runs 3] [--sweep fashion]
 
 Workers: speed_fashion.yaml runs alternately with one and with two, of one thread each, in a new
-process each time. Two times are measured: from the first training's start to the last one's end,
-and that of the whole command. In the first, the driver and the processes that import TensorFlow and
-KerasTuner work, too: beside one worker on the other core, beside two on theirs. Beside them stands
-what this machine gives two processes that do nothing but train the same trainings, with one thread
-and without hpsearch's engine.
+process each time; and again with three times the epochs. Two times are measured: from the first
+training's start to the last one's end, and that of the whole command. In the first, the driver and
+the processes that import TensorFlow and KerasTuner work, too: beside one worker on the other core,
+beside two on theirs. The processor seconds of each are counted. Between these runs stands what this
+machine gives two processes that do nothing but train the same trainings, with one thread and
+without hpsearch's engine.
 
 Threads: trainings of two sizes, each of which alternates between one thread and two.
 
@@ -31,6 +32,7 @@ from typing import Any
 
 import inner_loop
 import psutil
+import yaml
 from processes import environment, timed
 from report import HERE, machine, report, versions
 
@@ -39,7 +41,7 @@ from hpsearch.engine.planning import group
 from hpsearch.engine.search import SearchSpec, foresee
 from hpsearch.engine.session import Planned, RunEvent, Settings
 from hpsearch.engine.sweep import run_sweep
-from hpsearch.spec.sweep import load_sweep
+from hpsearch.spec.sweep import AnySweep, load_sweep
 from hpsearch.training.mlps import mlp_trainer
 from hpsearch.training.trainer import TrainerRequest
 from hpsearch.workers.protocol import Finished, Started
@@ -59,12 +61,13 @@ class Seconds:
 
     Attributes:
         trained: From the first training's start to the last one's end.
-        driver, imports: Processor seconds in that time, of the driver and of the processes that
-            import TensorFlow and KerasTuner.
+        workers, driver, imports: Processor seconds in that time, of all workers, of the driver, and
+            of the processes that import TensorFlow and KerasTuner.
         whole: Of the whole command.
     """
 
     trained: float
+    workers: float
     driver: float
     imports: float
     whole: float = 0.0
@@ -72,17 +75,20 @@ class Seconds:
     def since(self, begin: Seconds) -> Seconds:
         """The seconds after another moment."""
         return Seconds(
-            self.trained - begin.trained, self.driver - begin.driver, self.imports - begin.imports
+            self.trained - begin.trained,
+            self.workers - begin.workers,
+            self.driver - begin.driver,
+            self.imports - begin.imports,
         )
 
 
-def run_once(sweep: Path, workers: int, directory: Path) -> Seconds:
-    """Run the sweep once in a new process."""
-    out = Path(tempfile.mkdtemp(dir=directory))
-    trained = out / "trained.json"
-    command = [sys.executable, __file__, "--inside", str(sweep), str(workers), str(trained)]
-    whole, _ = timed(command)
-    return replace(Seconds(**json.loads(trained.read_text(encoding="utf-8"))), whole=whole)
+def run_once(sweep: Path, workers: int, longer: int) -> Seconds:
+    """Run the sweep once in a new process, with so many times its epochs."""
+    with tempfile.TemporaryDirectory() as directory:
+        trained = Path(directory) / "trained.json"
+        given = [str(sweep), str(longer), str(workers), str(trained)]
+        whole, _ = timed([sys.executable, __file__, "--inside", *given])
+        return replace(Seconds(**json.loads(trained.read_text(encoding="utf-8"))), whole=whole)
 
 
 class Clock:
@@ -105,50 +111,67 @@ class Clock:
                 self.seconds = self._now().since(self._begin)
 
     def _now(self) -> Seconds:
-        imports = 0.0
+        seconds = {True: 0.0, False: 0.0}
         for child in psutil.Process().children(recursive=True):
             # Workers are named by their number.
-            if not child.name().removeprefix("hpsearch-").isdecimal():
-                imports += sum(child.cpu_times()[:2])
-        return Seconds(time.monotonic(), time.process_time(), imports)
+            is_worker = child.name().removeprefix("hpsearch-").isdecimal()
+            seconds[is_worker] += sum(child.cpu_times()[:2])
+        return Seconds(time.monotonic(), seconds[True], time.process_time(), seconds[False])
 
 
-def inside(sweep: Path, workers: int, out: Path) -> None:
+def read(sweep: Path, longer: int) -> AnySweep:
+    """Load the sweep with so many times its epochs, and one thread a training."""
+    # A worker alone would use the other core, too.
+    alone = ["execution.threads=1"]
+    raw = yaml.safe_load(sweep.read_text(encoding="utf-8"))["parameters"]["epochs"]
+    return load_sweep(sweep, [*alone, f"parameters.epochs={[longer * n for n in raw]}"])
+
+
+def inside(sweep: Path, longer: int, workers: int, out: Path) -> None:
     """Run the sweep in this process and write the seconds of its trainings to a file."""
     clock = Clock()
     settings = Settings(out=out.parent / "results", workers=workers)
-    # A worker alone would use the other core, too.
-    run_sweep(load_sweep(sweep, ("execution.threads=1",)), settings, clock)
+    run_sweep(read(sweep, longer), settings, clock)
     assert clock.seconds is not None
     out.write_text(json.dumps(asdict(clock.seconds)), encoding="utf-8")
 
 
-def of_workers(sweep: Path, runs: int) -> tuple[dict[str, list[Pair]], str]:
-    """The seconds of a sweep with one worker and with two, and what else took the processors."""
-    alone, whole, beside = [], [], []
-    with tempfile.TemporaryDirectory() as scratch:
-        for number in range(runs):
-            # The order alternates, because the first run may affect the second.
-            order = (1, 2) if number % 2 == 0 else (2, 1)
-            seconds = {workers: run_once(sweep, workers, Path(scratch)) for workers in order}
-            alone.append((seconds[1].trained, seconds[2].trained))
-            whole.append((seconds[1].whole, seconds[2].whole))
-            beside.append(seconds[2])
-            print(seconds, flush=True)
-    driver, imports = (
-        statistics.median(times)
-        for times in zip(*((each.driver, each.imports) for each in beside), strict=True)
+def of_sweep(sweep: Path, longer: int, runs: int) -> tuple[dict[str, list[Pair]], str]:
+    """The seconds of a sweep with one and with two, and where two workers' seconds went."""
+    alone, whole, bare, of_two = [], [], [], []
+    for number in range(runs):
+        # The order alternates, because the first run may affect the second.
+        order = (1, 2) if number % 2 == 0 else (2, 1)
+        seconds = {workers: run_once(sweep, workers, longer) for workers in order}
+        print(seconds, flush=True)
+        loops = {processes: loop_seconds(processes, sweep, longer) for processes in order}
+        alone.append((seconds[1].trained, seconds[2].trained))
+        whole.append((seconds[1].whole, seconds[2].whole))
+        bare.append((loops[1], loops[2]))
+        of_two.append(seconds[2])
+    middle = {
+        name: statistics.median(getattr(each, name) for each in of_two)
+        for name in ("workers", "driver", "imports")
+    }
+    rest = statistics.median(
+        2 * each.trained - each.workers - each.driver - each.imports for each in of_two
     )
+    times = f", {longer} times the epochs" if longer > 1 else ""
     line = (
-        f"beside two workers, the driver took {driver:.1f} s of a processor, and the processes "
-        f"that import TensorFlow and KerasTuner {imports:.1f} s (medians)"
+        f"two workers{times}: of the processors' seconds, {middle['workers']:.1f} are the "
+        f"workers', {middle['driver']:.1f} the driver's, {middle['imports']:.1f} imports of "
+        f"TensorFlow and KerasTuner, {rest:.1f} of none of them (medians)"
     )
-    return {"workers, the trainings alone": alone, "workers, start-up included": whole}, line
+    return {
+        f"workers, the trainings alone{times}": alone,
+        f"workers, start-up included{times}": whole,
+        f"processes of a bare loop{times}": bare,
+    }, line
 
 
-def loop(sweep: Path, claims: Path) -> None:
+def loop(sweep: Path, longer: int, claims: Path) -> None:
     """Once a line comes, train those trainings of the sweep that no other process has claimed."""
-    models = SweepModels.of(load_sweep(sweep))
+    models = SweepModels.of(read(sweep, longer))
     rows, costs = models.rows, models.costs
     trainings = group(foresee(SearchSpec.of(models.sweep), ())[0])
     print("ready", flush=True)
@@ -167,11 +190,11 @@ def loop(sweep: Path, claims: Path) -> None:
     print("done", flush=True)
 
 
-def loop_seconds(processes: int, sweep: Path) -> float:
+def loop_seconds(processes: int, sweep: Path, longer: int) -> float:
     """The seconds in which so many processes, which only train, train a whole sweep."""
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with tempfile.TemporaryDirectory() as claims:
-        command = [sys.executable, __file__, "--loop", str(sweep), claims]
+        command = [sys.executable, __file__, "--loop", str(sweep), str(longer), claims]
         children = [subprocess.Popen(command, env=environment(), **pipes) for _ in range(processes)]
         for child in children:
             child.stdout.readline()
@@ -184,11 +207,6 @@ def loop_seconds(processes: int, sweep: Path) -> float:
         assert said == ["done\n"] * processes
         assert not any(child.wait() for child in children)
         return seconds
-
-
-def of_processes(runs: int, sweep: Path) -> list[Pair]:
-    """The seconds of the sweep's trainings in one process, and in two."""
-    return [(loop_seconds(1, sweep), loop_seconds(2, sweep)) for _ in range(runs)]
 
 
 def of_threads(units: Sequence[int], batch: int, rows: int) -> list[Pair]:
@@ -222,29 +240,35 @@ def row(name: str, pairs: Sequence[Pair]) -> dict[str, Any]:
 def main() -> None:
     """Measure, print, write, check."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--sweep", type=Path, default=HERE / "speed_fashion.yaml")
+    parser.add_argument("--longer", type=int, nargs="*", default=[1, 3], help="times the epochs")
     parser.add_argument("--rows", type=int, default=_ROWS, help="of the trainings without a sweep")
     parser.add_argument("--out", type=Path, default=HERE, help="where scaling.md and .json go")
     parser.add_argument("--check", action="store_true")
-    parser.add_argument("--inside", nargs=3, help=argparse.SUPPRESS)
-    parser.add_argument("--loop", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--inside", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--loop", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.inside:
-        sweep, workers, out = arguments.inside
-        inside(Path(sweep), int(workers), Path(out))
+        sweep, longer, workers, out = arguments.inside
+        inside(Path(sweep), int(longer), int(workers), Path(out))
         return
     if arguments.loop:
-        loop(*map(Path, arguments.loop))
+        sweep, longer, claims = arguments.loop
+        loop(Path(sweep), int(longer), Path(claims))
         return
     least = {"workers, the trainings alone": _LEAST_RATIO}
-    pairs, beside = of_workers(arguments.sweep, arguments.runs)
-    pairs["processes of a bare loop"] = of_processes(arguments.runs, arguments.sweep)
+    pairs: dict[str, list[Pair]] = {}
+    lines = []
+    for longer in arguments.longer:
+        of_this, line = of_sweep(arguments.sweep, longer, arguments.runs)
+        pairs |= of_this
+        lines.append(line)
     for (units, batch), promised in _TRAININGS.items():
         name = f"threads, {'-'.join(map(str, (784, *units, 10)))}, batch {batch}"
         pairs[name], least[name] = of_threads(units, batch, arguments.rows), promised
     table = [row(name, of_name) for name, of_name in pairs.items()]
-    about = [machine(), versions("hpsearch", "tensorflow", "keras"), arguments.sweep.name, beside]
+    about = [machine(), versions("hpsearch", "tensorflow", "keras"), arguments.sweep.name, *lines]
     report("scaling", about, table, arguments.out)
     short = [entry for entry in table if entry["ratio (median)"] < least.get(entry["two"], 0.0)]
     if arguments.check and short:

@@ -44,25 +44,6 @@ def test_the_same_rows_in_a_file_give_the_same_table(tuned, wine, tmp_path):
 
 
 @pytest.mark.slow
-def test_results_without_a_directory_answer_all_questions(tuned, wine, tmp_path):
-    predicted = tuned.model().predict(wine[0][:5], verbose=0)
-    assert predicted.shape == (5, 3)
-    assert "units" in tuned.importance().effects
-    tuned.report(tmp_path / "report.html")
-    assert (tmp_path / "report.html").stat().st_size > 10_000
-    look = tuned.evaluate("test")
-    assert look.rows == 36
-    assert tuned.evaluations == (look,)
-    tuned.report(tmp_path / "judged.html")
-    assert look.time not in (tmp_path / "report.html").read_text()
-    assert look.time in (tmp_path / "judged.html").read_text()
-    tuned.export(tmp_path / "first.keras", trial=1)
-    assert (tmp_path / "first.keras").exists()
-    assert tuned.reproduce(1).equal
-    assert tuned.sweep.data.memory["x"] == "(178, 13) float64"
-
-
-@pytest.mark.slow
 def test_what_is_temporary_goes_with_the_results(wine):
     results = hpsearch.tune(*wine, parameters={"epochs": 1, "units": 4})
     scratch = results.directory.parent
@@ -86,25 +67,13 @@ def test_the_sweep_file_says_that_the_rows_were_in_memory(wine, tmp_path):
     with pytest.warns(UserWarning, match="60 of 60 validation rows also stand in the training"):
         hpsearch.tune(*wine, parameters={"epochs": 1}, validation_data=pair, out=out)
     sweep = load_sweep(out / "sweep.yaml")
+    assert sweep.data.memory["x"] == "(178, 13) float64"
     assert sweep.data.memory["validation"] == "x (60, 13) float64, y (60,) int64"
     assert "validation: 0.2" not in (out / "sweep.yaml").read_text(encoding="utf-8")
     with pytest.raises(DataError, match=r"data\.memory: .*hpsearch\.tune"):
         hpsearch.run(out / "sweep.yaml", out=tmp_path / "again")
     with pytest.raises(DataError, match=r"data\.memory"):
         hpsearch.load(out).reproduce(1)
-
-
-@pytest.mark.slow
-def test_frames_are_encoded_as_files_are(tmp_path):
-    frame = pd.DataFrame({"a": range(40), "word": ["x", "y", "z", "x"] * 10})
-    label = pd.Series(["no", "yes"] * 20, name="label")
-    tuned = hpsearch.tune(frame, label, parameters=SMALL, name="words")
-    frame.assign(label=label).to_csv(tmp_path / "words.csv", index=False)
-    data = {"csv": str(tmp_path / "words.csv"), "target": "label"}
-    ran = hpsearch.run({"name": "words", "data": data, "parameters": SMALL}, out=tmp_path / "ran")
-    pd.testing.assert_frame_equal(tuned.table[COMPARED], ran.table[COMPARED])
-    rows = {"a": np.arange(3, dtype=np.float32), "word": np.array(["x", "y", "new"], object)}
-    assert tuned.model().predict(rows, verbose=0).shape == (3, 1)
 
 
 @pytest.mark.slow
@@ -179,11 +148,6 @@ def test_what_is_wrong_is_said_by_the_argument_s_name(wine, arguments, message, 
     with pytest.raises(InputError, match=message):
         hpsearch.tune(*wine, **{"parameters": SMALL, "out": tmp_path / "out"} | arguments)
     assert not list(tmp_path.glob("out/sweep.db"))
-
-
-def test_missing_targets_are_said(wine):
-    with pytest.raises(InputError, match="y: must be labels or targets"):
-        hpsearch.tune(wine[0], None, parameters=SMALL)
 
 
 @pytest.mark.slow

@@ -72,7 +72,9 @@ def test_rows_of_folds_can_be_gone_back_to(folded, tmp_path):
     assert found.metrics["accuracy"].value == pytest.approx(
         rows.loc[rows["trial"] == best, "score"].max()
     )
-    assert folded.evaluate("test", trial=best, seed=0, fold=3).rows == 18
+    look = folded.evaluate("test", trial=best, seed=0, fold=3)
+    assert look.rows == 18
+    assert folded.evaluations[-1] == look
 
 
 def test_folds_are_gone_on_with_and_others_refused(folded, wine):
@@ -168,7 +170,7 @@ def test_a_regression_is_standardised_in_each_fold_and_scored_by_its_loss():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"cv": 1}, r"^cv: "),
+        ({"cv": 1}, r"^cv: must be a whole number of at least 2"),
         ({"cv": 49}, r"cv: a class has 48 rows, fewer than the 49 folds"),
         ({"cv": "five"}, r"cv: must be how many folds, a scikit-learn splitter"),
         ({"cv": [([0, 1], [1, 2]), ([0], [1])]}, r"row 1 is in both parts of fold 1"),

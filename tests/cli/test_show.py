@@ -7,14 +7,11 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
-from here import Notes
+from here import run_here
 from made_tables import ACCURACY, LOSS, Made, Row, write
 from rich.console import Console
 
 from hpsearch.cli.show import print_results
-from hpsearch.engine.session import Settings
-from hpsearch.engine.sweep import run_sweep
-from hpsearch.spec.sweep import load_sweep, sweep_from_text
 from hpsearch.store.store import facts_of
 from hpsearch.store.tables import read_table
 from hpsearch.store.trials import best_trial
@@ -59,14 +56,13 @@ parameters: {hidden_layers: 0, epochs: 4, learning_rate: [0.1, 0.3]}
 """
 
 
-def test_a_regression_has_errors_in_the_targets_unit(tmp_path):
+def test_a_regression_has_errors_in_the_targets_unit(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     houses = pd.DataFrame({"rooms": rng.integers(1, 9, 60), "age": rng.uniform(0, 90, 60)})
     houses["price"] = 2.5e7 + 2e6 * houses["rooms"] - 1e5 * houses["age"]
     houses.to_csv(tmp_path / "houses.csv", index=False)
-    (tmp_path / "s.yaml").write_text(_HOUSES)
-    settings = Settings(out=tmp_path / "out", report=False, model=False, in_process=True)
-    run_sweep(load_sweep(tmp_path / "s.yaml"), settings)
+    monkeypatch.chdir(tmp_path)
+    run_here(_HOUSES, tmp_path / "out", model=False)
     (said,) = (line for line in _shown(tmp_path / "out").splitlines() if "validation split" in line)
     best = best_trial(read_table(tmp_path / "out"))
     guesses = facts_of(tmp_path / "out", [best["data"]]).guesses
@@ -80,9 +76,7 @@ def test_a_regression_has_errors_in_the_targets_unit(tmp_path):
 @pytest.mark.parametrize("built", [True, False])
 def test_a_missing_engine_is_said_once(tmp_path, monkeypatch, built):
     monkeypatch.setattr("hpsearch.engine.models.native_built", lambda: built)
-    notes = Notes()
-    settings = Settings(out=tmp_path / "out", report=False, model=False, in_process=True)
-    run_sweep(sweep_from_text(_SWEEP, "s.yaml"), settings, notes)
-    said = [note for note in notes.said if "installed without its native trainer" in note]
+    _, notes = run_here(_SWEEP, tmp_path / "out", model=False)
+    said = [note for note in notes if "installed without its native trainer" in note]
     assert len(said) == (0 if built else 1)
     assert all(note.startswith("warning: ") and "pip install" in note for note in said)

@@ -1,20 +1,17 @@
-"""Methods that learn: halted trials, and `plan`."""
+"""Methods that learn: halted trials."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
-import yaml
-from commands import hpsearch
 from marks import slow
 from outcomes import table
 
 from hpsearch.engine.session import Settings
 from hpsearch.engine.sweep import run_sweep
-from hpsearch.spec.sweep import load_sweep, sweep_from_mapping
+from hpsearch.spec.sweep import sweep_from_mapping
 from hpsearch.store.store import Store
 
 PARAMETERS = {
@@ -29,25 +26,14 @@ PARAMETERS = {
 }
 
 
-def write(home: Path, method: Any, **changes: Any) -> dict[str, Any]:
-    sweep = {
-        "data": {"dataset": "digits"},
-        "method": method,
-        "parameters": PARAMETERS,
-        "budget": {"trials": 12},
-        "execution": {"workers": 1},
-    } | changes
-    (home / "sweep.yaml").write_text(yaml.safe_dump(sweep, sort_keys=False), encoding="utf-8")
-    return sweep
-
-
 @pytest.mark.parametrize("method", ["asha", slow("hyperband")])
 def test_a_halted_trial_is_a_row_and_one_that_goes_on_is_as_if_it_had_not_halted(
     tmp_path: Path, method: str
 ) -> None:
-    raw = write(tmp_path, {"name": method, "min_epochs": 1}, execution={"workers": 2})
-    settings = Settings(out=tmp_path / "halved", report=False, model=False)
-    run_sweep(load_sweep(tmp_path / "sweep.yaml"), settings)
+    searched = {"data": {"dataset": "digits"}, "parameters": PARAMETERS}
+    raw = {**searched, "method": {"name": method, "min_epochs": 1}, "budget": {"trials": 12}}
+    settings = Settings(out=tmp_path / "halved", workers=2, report=False, model=False)
+    run_sweep(sweep_from_mapping(raw), settings)
     halved = table(tmp_path / "halved")
     assert halved["epochs_trained"].nunique() >= 3
     assert set(halved["epochs"]) == {27}
@@ -55,8 +41,7 @@ def test_a_halted_trial_is_a_row_and_one_that_goes_on_is_as_if_it_had_not_halted
     curves = pd.read_csv(tmp_path / "halved" / "curves.csv")
     with Store(tmp_path / "halved" / "sweep.db", read_only=True) as store:
         listed = [dict(execution.config.values) for execution in store.executions()]
-    del raw["method"], raw["budget"]
-    whole = sweep_from_mapping({**raw, "name": "alone", "configs": listed})
+    whole = sweep_from_mapping({**searched, "name": "alone", "configs": listed})
     assert "without a method only the 12 configs are tried" in whole.warnings[0]
     settings = Settings(out=tmp_path / "alone", report=False, model=False, in_process=True)
     run_sweep(whole, settings)
@@ -65,8 +50,3 @@ def test_a_halted_trial_is_a_row_and_one_that_goes_on_is_as_if_it_had_not_halted
     assert len(merged) == len(curves)
     assert (merged["val_accuracy"] == merged["val_accuracy_alone"]).all()
     assert (merged["loss"] == merged["loss_alone"]).all()
-
-
-def test_plan_says_what_there_will_be(tmp_path: Path) -> None:
-    write(tmp_path, "asha")
-    assert "trials     12 at most; " in hpsearch("plan", "sweep.yaml", cwd=tmp_path).stdout

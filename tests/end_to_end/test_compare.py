@@ -10,13 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import hpsearch, watched
+from here import run_here
 from made_tables import Made, Row, write
 
 import hpsearch as package
 from hpsearch import HpsearchError
-from hpsearch.engine.session import Settings
-from hpsearch.engine.sweep import run_sweep
-from hpsearch.spec.sweep import sweep_from_text
 
 SWEEP = """\
 name: small
@@ -43,8 +41,7 @@ def sweeps(tmp_path_factory):
     """A results directory for each of VARIANTS."""
     home = tmp_path_factory.mktemp("compared")
     for out, changes in VARIANTS.items():
-        settings = Settings(out=home / out, report=False, model=False, in_process=True)
-        assert run_sweep(sweep_from_text(SWEEP, overrides=changes), settings).exit_code == 0
+        run_here(SWEEP, home / out, *changes, model=False)
     return home
 
 

@@ -5,12 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 from commands import hpsearch
+from here import run_here
 from outcomes import contents
 from small_sweeps import DIGITS
-
-from hpsearch.engine.session import Settings
-from hpsearch.engine.sweep import run_sweep
-from hpsearch.spec.sweep import sweep_from_text
 
 KEY = ["config", "seed"]
 CHANGES = {"ann": ["seeds=[0]", "parameters.hidden_layers=[0]"], "ben": ["seeds=[1]"]}
@@ -22,8 +19,7 @@ def people(tmp_path_factory):
     home = tmp_path_factory.mktemp("people")
     (home / "sweep.yaml").write_text(DIGITS)
     for out, changes in CHANGES.items():
-        settings = Settings(out=home / out, report=False, model=False, in_process=True)
-        run_sweep(sweep_from_text(DIGITS, overrides=changes), settings)
+        run_here(DIGITS, home / out, *changes, model=False)
     return home
 
 

@@ -33,7 +33,7 @@ def houses(tmp_path):
     return table
 
 
-_COMPARED = ["trial", "config", "units", "activation", "layer_type", "score"]
+_COMPARED = ["trial", "config", "units", "activation", "layer_type", "score", "data"]
 
 
 def test_the_command_and_tune_search_alike_and_the_sweep_that_is_left_goes_on(houses, tmp_path):
@@ -200,6 +200,7 @@ def test_a_wrong_name_of_the_file_or_the_column(houses, tmp_path, words, said):
         ({"target": "prize"}, "did you mean 'price'?"),
         ({"target": ["price"]}, "x has no column ['price']"),
         ({"target": "price", "y": [1]}, "y, target: only one of them"),
+        ({}, "y: must be labels or targets"),
         ({"y": 5}, "y"),
         ({"y": (value for value in [1])}, "y"),
         ({"target": "price", "x": [[1]]}, "x is no pandas frame but a list"),

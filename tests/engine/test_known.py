@@ -136,12 +136,13 @@ def test_cells_are_read_as_values_of_the_space(tmp_path):
 
 def test_a_table_of_hpsearch_is_known_as_it_is(tmp_path):
     first = hpsearch.optimize(bowl, PLANE, "random", trials=6, out=tmp_path / "first")
-    tables = (first, first.table, first.trials, tmp_path / "first" / "results.csv")
+    kept_nothing = hpsearch.optimize(bowl, PLANE, "random", trials=6)
+    path = tmp_path / "first" / "results.csv"
     configs = [
         hpsearch.optimize(bowl, PLANE, "auto", trials=4, known=known).table["config"].tolist()
-        for known in tables
+        for known in (first, first.table, first.trials, path, kept_nothing)
     ]
-    assert configs == [configs[0]] * 4
+    assert configs == [configs[0]] * 5
     assert not {*configs[0]} & {*first.table["config"]}
 
 
@@ -185,9 +186,10 @@ HALTING = {
 
 
 def test_halted_trainings_are_left_out(tmp_path, capsys):
-    first = hpsearch.run(HALTING, out=tmp_path / "first", verbose=0).table
-    halted = int((first["status"] == "stopped").sum())
+    first = hpsearch.run(HALTING, out=tmp_path / "first", verbose=0)
+    halted = int((first.table["status"] == "stopped").sum())
     assert 0 < halted < 9
+    assert first.trials["status"].tolist() == first.table["status"].tolist()
     hpsearch.run(
         {**HALTING, "method": "tpe", "known": str(tmp_path / "first")},
         out=tmp_path / "out",
@@ -228,26 +230,6 @@ def test_known_configs_beyond_those_to_learn_from_are_not_trained():
             lambda config: config["x"], parameters, method, trials=trials, known=known
         )
         assert sorted(results.table["x"]) == list(range(600, 610))
-
-
-def test_a_search_that_kept_nothing_is_known_too():
-    first = hpsearch.optimize(bowl, PLANE, "random", trials=6)
-    second = hpsearch.optimize(bowl, PLANE, "random", trials=6, known=first)
-    assert not {*first.table["config"]} & {*second.table["config"]}
-
-
-def test_trials_know_their_halted_trainings_too(tmp_path, capsys):
-    first = hpsearch.run(HALTING, out=tmp_path / "first", verbose=0)
-    from sklearn.datasets import load_wine
-
-    x, y = load_wine(return_X_y=True)
-    halted = int((first.trials["status"] == "stopped").sum())
-    assert halted
-    parameters = HALTING["parameters"]
-    hpsearch.tune(
-        x, y, parameters=parameters, method="random", trials=2, known=first.trials, verbose=2
-    )
-    assert f"known: {9 - halted} config" in capsys.readouterr().err
 
 
 def test_a_foreign_table_of_other_hyperparameters_of_mlps_is_left_out(tmp_path):

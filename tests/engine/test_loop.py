@@ -246,16 +246,3 @@ def test_a_sweep_of_which_all_trials_raise_stops_early(tmp_path: Path, status: S
         assert len(engine.ledger.results) == (6 if stops else 12)
         if stops:
             assert re.match("the first [56] trainings all failed alike: no", engine.stop.reason)
-
-
-def test_rows_of_earlier_runs_stay_in_the_tables(tmp_path: Path) -> None:
-    narrow, wide = space_of(units=[1, 2]), space_of(units=[2, 3])
-    with loop_of(tmp_path, narrow, learner(narrow), lambda _: 0.5) as engine:
-        run_engine(engine)
-    written: list[list[int]] = []
-    with loop_of(tmp_path, wide, learner(wide), lambda _: 0.5) as engine:
-        engine.ledger.tables.due = lambda rows: rows > 0
-        engine.ledger.tables.write = lambda trials, _: written.append([t.number for t in trials])
-        run_engine(engine, set(engine.ledger.results))
-        assert [trial.number for trial in engine.planner.current] == [2, 3]
-    assert written == [[1, 2, 3]]

@@ -31,14 +31,6 @@ def run(tmp_path):
     return running
 
 
-def test_hyperband_halts_trainings_of_models(run):
-    text = "method: hyperband\nbudget: {trials: 5}\nparameters: {epochs: 3}\n"
-    table, _ = run("dense", text)
-    assert len(table) == 5
-    assert set(table["status"]) <= {"completed", "stopped"}
-    assert table["epochs_trained"].min() < 3
-
-
 @pytest.mark.slow
 def test_halving_of_models_that_train_themselves(run, tmp_path):
     text = "method: {name: asha, factor: 2, brackets: 1}\nbudget: {trials: 4}\n"

@@ -100,7 +100,8 @@ def test_how_many_workers_a_driver_keeps_busy(tmp_path):
 def test_how_workers_scale(tmp_path):
     sweep = tmp_path / "sweep.yaml"
     sweep.write_text(SWEEP, encoding="utf-8")
-    run("scaling.py", "--sweep", sweep, "--runs", 1, "--rows", 256, out=tmp_path)
+    few = ["--runs", 1, "--longer", 2, "--rows", 256]
+    run("scaling.py", "--sweep", sweep, *few, out=tmp_path)
     trainings, whole, loop, *threads = rows("scaling", tmp_path, about="sweep.yaml")
     assert trainings["runs"] == loop["runs"] == 1
     assert 0 < trainings["one, s"] < whole["one, s"]

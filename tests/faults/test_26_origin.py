@@ -9,16 +9,14 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 from commands import hpsearch
+from here import run_here
 
 import hpsearch as package
 from hpsearch.engine.learning import CurveReuse
-from hpsearch.engine.session import Settings
-from hpsearch.engine.sweep import run_sweep
 from hpsearch.machine import version_of
 from hpsearch.models.problem import Recipe
 from hpsearch.space.execution import Execution, ExecutionResult, Status
 from hpsearch.space.space import Config
-from hpsearch.spec.sweep import sweep_from_text
 from hpsearch.store.doctor import Severity, examine
 from hpsearch.store.trials import trials_of
 from hpsearch.trackers.tracking import log_results, tags
@@ -49,8 +47,7 @@ def earlier_versions(place):
 
 def run(out, units, seeds="0"):
     text = _SWEEP.replace("[4, 6]", str(units)) + f"seeds: [{seeds}]\n"
-    settings = Settings(out=out, report=False, model=False, in_process=True)
-    run_sweep(sweep_from_text(text, "sweep.yaml"), settings)
+    run_here(text, out, model=False)
 
 
 def versions_in(table):

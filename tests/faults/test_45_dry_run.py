@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import os
-import subprocess
 
 import pytest
-from commands import hpsearch
+from commands import git, hpsearch
 
 _SWEEP = "program: mine.py\nmetric: {name: loss, goal: minimize}\nparameters: {x: [1]}\n"
 
 
 @pytest.mark.parametrize(("command", "key"), [("plan", "clean"), ("run", "process")])
 def test_no_filter_and_no_monitor_of_the_repository_runs(tmp_path, command, key):
-    def git(*words: str) -> None:
-        user = ["-c", "user.name=a", "-c", "user.email=a@b"]
-        subprocess.run(["git", *user, *words], cwd=tmp_path, check=True, capture_output=True)
-
     (tmp_path / "mine.py").write_text("import hpsearch\nhpsearch.report({'loss': 1.0})\n")
     (tmp_path / "s.yaml").write_text(_SWEEP)
     (tmp_path / ".gitattributes").write_text("*.py filter=a=b\n*.py filter=evil\n")
-    git("init", "-q")
-    git("add", ".")
-    git("commit", "-qm", "all")
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "all")
     for name in ("evil", "a=b"):
-        git("config", f"filter.{name}.required", "true")
-    git("config", f"filter.evil.{key}", "touch ran; cat")
-    git("config", "core.fsmonitor", "touch watched")
+        git(tmp_path, "config", f"filter.{name}.required", "true")
+    git(tmp_path, "config", f"filter.evil.{key}", "touch ran; cat")
+    git(tmp_path, "config", "core.fsmonitor", "touch watched")
     os.utime(tmp_path / "mine.py", (1, 1))
     hpsearch(command, "s.yaml", "--out", "out", cwd=tmp_path)
     assert not {"ran", "watched"} & {path.name for path in tmp_path.iterdir()}

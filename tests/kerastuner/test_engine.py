@@ -409,33 +409,6 @@ def test_what_workers_say_is_in_the_project_s_log_and_behind_no_link(place, link
     assert (place / "run.log").read_bytes() == (b"" if link else b"from a worker\n")
 
 
-def test_several_inputs_and_targets_train_on_the_engine(images):
-    """The inputs by their names, the targets in a list."""
-    x, y, x_val, y_val = images
-
-    def built(hp):
-        upper, lower = keras.Input((4, 8), name="upper"), keras.Input((4, 8), name="lower")
-        parts = [layers.Flatten()(each) for each in (upper, lower)]
-        hidden = layers.Dense(hp.Choice("units", [4, 8]))(layers.Concatenate()(parts))
-        digit = layers.Dense(10, activation="softmax", name="digit")(hidden)
-        odd = layers.Dense(1, activation="sigmoid", name="odd")(hidden)
-        model = keras.Model({"upper": upper, "lower": lower}, [digit, odd])
-        losses = {"digit": "sparse_categorical_crossentropy", "odd": "binary_crossentropy"}
-        model.compile("adam", losses, metrics={"digit": ["accuracy"]})
-        return model
-
-    def parts_of(rows, one_hot):
-        upper, lower, digit = rows[:, :4], rows[:, 4:], one_hot.argmax(1)
-        return {"upper": upper, "lower": lower}, [digit, (digit % 2).astype("float32")]
-
-    objective, validation = kt.Objective("val_digit_accuracy", "max"), parts_of(x_val, y_val)
-    tuner = kt.GridSearch(built, objective, max_trials=1, **WHERE)
-    tuner.search(*parts_of(x, y), epochs=2, validation_data=validation, verbose=0)
-    assert set(table()["trainer"]) == {"graph"}
-    told = tuner.get_best_models()[0].evaluate(*validation, verbose=0, return_dict=True)
-    assert told["digit_accuracy"] == pytest.approx(table()["score"].max(), abs=1e-6)
-
-
 @pytest.mark.parametrize("tuner_class", ["RandomSearch", slow("Hyperband")])
 def test_the_same_seed_proposes_what_kerastuner_does(data, tuner_class):
     """The first configs of KerasTuner's own tuner, with every way of sampling a range."""

@@ -223,13 +223,6 @@ def test_asking_warns_of_nothing() -> None:
         oracle.tell([Outcome(config, 0.5)])
 
 
-def test_one_slot_is_not_asked_twice() -> None:
-    stock = Quiet()
-    assert stock.create_trial("tuner0") is stock.create_trial("tuner0")
-    asked = configs(grid(SPACE), 8)
-    assert len({config.id for config in asked}) == 8
-
-
 def test_nothing_is_saved_and_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

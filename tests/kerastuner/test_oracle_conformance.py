@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from search_spaces import CONFIGS, CONTINUOUS, FINITE, MIXED, score_of
+from search_spaces import CONFIGS, FINITE, MIXED, score_of
 from strategy_conformance import HALVING, METHODS_ONCE, Conformance, Make, search
 from through_kerastuner import Through
 
@@ -127,10 +127,3 @@ def test_it_waits_only_for_what_is_under_way() -> None:
         trial.status = "FAILED"
         oracle.end_trial(trial)
     assert oracle.create_trial("late").status == "STOPPED"
-
-
-def test_an_oracle_of_a_list_or_of_a_ranges_grid() -> None:
-    listed = _make("configs", FINITE, CONFIGS[3:5], goal="minimize")
-    assert [proposal.config for proposal in listed.ask(9)] == CONFIGS[3:5]
-    with pytest.raises(RuntimeError, match="a grid needs a list of values or a step"):
-        _make("grid", CONTINUOUS).ask(1)

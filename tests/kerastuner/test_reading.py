@@ -67,6 +67,13 @@ def test_weights_and_several_inputs():
     np.testing.assert_array_equal(request.arrays.w_val, W)
 
 
+def test_inputs_by_their_names_and_targets_in_a_list():
+    rows = ({"a": X, "b": X[:, :1]}, [Y, X[:, 0]])
+    request = request_of(rows, {"validation_data": rows})
+    assert [(part.name, part.shape) for part in request.inputs] == [("a", (4,)), ("b", (1,))]
+    assert len(request.parts) == 2
+
+
 def test_arrays_may_be_validated_on_a_dataset():
     request = request_of((X, Y), {"validation_data": batched(X, Y), "batch_size": 16})
     assert request.batch_size == 16

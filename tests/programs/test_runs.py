@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import concurrent.futures
-import subprocess
 
 import pandas as pd
 import pytest
-from commands import hpsearch, in_sessions, wait_for
+from commands import git, hpsearch, in_sessions, wait_for
 
 import hpsearch as package
 from hpsearch.spec.sweep import load_sweep
@@ -46,14 +45,6 @@ def run(home, *arguments, code=0):
 
 def started(home):
     return (home / "runs").read_text().split()
-
-
-def git(home, *arguments):
-    name = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
-    done = subprocess.run(
-        ["git", *name, *arguments], cwd=home, capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
 
 
 @pytest.mark.slow

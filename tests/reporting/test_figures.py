@@ -29,7 +29,6 @@ from hpsearch.reporting.figures import (
 from hpsearch.reporting.page import _KINDS, as_figure
 from hpsearch.reporting.source import ReportSource, load_source
 from hpsearch.reporting.words import facts, tiles
-from hpsearch.spec.sweep import sweep_from_text
 from hpsearch.store.columns import text_of
 from hpsearch.wording import number, plain
 
@@ -73,17 +72,6 @@ def test_better_has_the_same_colour_whatever_the_goal(source_of, goal):
     best, worst = (int(source.ranked["trial"].iloc[place]) for place in (0, -1))
     curves = {c["meta"]["trial"]: c["line"]["color"] for c in curves_figure(source)["data"]}
     assert (curves[best], curves[worst]) == ("@second", "@line0")
-
-
-@pytest.mark.parametrize("scale", ["log", "linear"])
-def test_an_axis_has_the_scale_of_the_range_that_was_searched(source_of, scale):
-    sweep = sweep_from_text(
-        "data: {dataset: iris}\nmethod: random\nbudget: {trials: 9}\n"
-        f"parameters: {{units: {{min: 4, max: 128, scale: {scale}, type: int}}}}\n",
-        "sweep.yaml",
-    )
-    source = replace(source_of(100), sweep=sweep)
-    assert source.axes["units"].log is (scale == "log")
 
 
 def test_a_grid_has_no_line_of_the_best_so_far(source_of):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 import zipfile
 from io import StringIO
 from pathlib import Path
@@ -15,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import hpsearch as command
+from commands import python
 from here import run_here
 from small_sweeps import run_on_table
 
@@ -183,15 +182,9 @@ assert "hpsearch" not in sys.modules
 
 @pytest.mark.slow
 def test_keras_alone_predicts(home: Path, results: hpsearch.Results) -> None:
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", _KERAS_ALONE],
-        cwd=home / "out",
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    printed = python(_KERAS_ALONE, cwd=home / "out").splitlines()[-1]
     rows = pd.DataFrame({"a": [0.5, 1.5], "b": [1.5, 2.5], "t": ["u", "new"]})
-    assert json.loads(done.stdout.splitlines()[-1]) == results.predict(rows).tolist()
+    assert json.loads(printed) == results.predict(rows).tolist()
 
 
 def test_the_file_describes_itself(home: Path, tmp_path: Path) -> None:

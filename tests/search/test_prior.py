@@ -315,19 +315,6 @@ def test_a_process_learns_that_it_is_wrong() -> None:
     assert foreseen(proposal.config) > worst
 
 
-def test_optimize_uses_it_if_asked() -> None:
-    def objective(config: dict[str, Any]) -> float:
-        return abs(math.log10(config["learning_rate"]) + 2)
-
-    parameters = {"learning_rate": {"min": 1e-6, "max": 1.0, "scale": "log"}, "other": [1, 2]}
-    prior = {"name": "auto", "prior": "mlp"}
-    table = hpsearch.optimize(objective, parameters, prior, trials=6, verbose=0).table
-    assert table["method"].tolist() == [*["prior"] * 5, "auto"]
-    for method in ("auto", {"name": "auto"}, {"name": "auto", "prior": "none"}):
-        table = hpsearch.optimize(objective, parameters, method, trials=2, verbose=0).table
-        assert table["method"].tolist() == ["auto", "auto"]
-
-
 @pytest.mark.parametrize(
     ("method", "message"),
     [

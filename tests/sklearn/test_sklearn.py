@@ -231,7 +231,6 @@ def test_the_seed_decides_all(wine):
         ({"method": "random"}, "method random needs trials, time_seconds or a patience"),
         ({"validation_fraction": 1.5}, "validation_fraction must be between 0 and 1"),
         ({"n_jobs": 0}, "n_jobs must be"),
-        ({"cv": 1}, "cv: must be a whole number of at least 2"),
         ({"metric": "val_acuracy"}, "goal is missing.*did you mean 'val_accuracy'"),
         ({"parameters": {"layer_type": "no_such:layer"}}, "no trial completed: .*no_such"),
     ],

@@ -70,8 +70,3 @@ def test_bad_settings(setting: str, path: str, piece: str) -> None:
     (problem,) = caught.value.problems
     assert problem.path == path
     assert piece in problem.message
-
-
-def test_a_faulty_setting_is_shown_beside_the_file() -> None:
-    with pytest.raises(SweepFileError, match=r"s\.yaml:2: parameters\.epochs: .*--set"):
-        sweep_from_text(TEXT, "s.yaml", overrides=["parameters.epochs=x"])

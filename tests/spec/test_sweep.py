@@ -10,7 +10,7 @@ import pytest
 from hpsearch.space.space import Choices, Parameter
 from hpsearch.spec.data import DataSpec
 from hpsearch.spec.method import MethodSpec
-from hpsearch.spec.rules import InvalidValue, byte_size, duration
+from hpsearch.spec.rules import byte_size, duration
 from hpsearch.spec.sweep import Sweep
 from hpsearch.wording import listing, nearest, show
 
@@ -55,12 +55,6 @@ def test_parts_may_be_given_as_objects() -> None:
     assert sweep.data.source == "dataset"
     assert sweep.space.cardinality() == 2
     assert Sweep.parse(sweep) is sweep
-
-
-def test_errors_are_in_our_words_here_too() -> None:
-    with pytest.raises(InvalidValue) as caught:
-        Sweep.parse({"name": "s", "data": {"dataset": "digit"}, "sed": 1})
-    assert [loc for loc, _ in caught.value.faults] == [("data", "dataset"), ("sed",)]
 
 
 def test_duration() -> None:

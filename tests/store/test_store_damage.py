@@ -102,11 +102,6 @@ def test_another_format(damaged: Path, other: int, *, read_only: bool) -> None:
     assert f"the store has format {other}, this version of hpsearch reads 4; move it away" in said
 
 
-def test_a_directory(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="the store failed"):
-        Store(tmp_path)
-
-
 def change(path: Path, statement: str, *values: Any) -> None:
     db = sqlite3.connect(path)
     db.execute(statement, values)

@@ -61,7 +61,6 @@ BAD = {
     "indentation": bad("   units: 3\n  epochs: 2", "", "indentation"),
     "control character": bad("name: a\x01b", "", "U+0001"),
     "duplicate key": bad("seed: 1\nseed: 2", "seed", "twice", "line 2"),
-    "hyperparameter at top": bad("epochs: 3", "epochs", "put it under parameters:"),
     "metric the other way round": bad(
         "metric: accuracy_val", "metric", "did you mean 'val_accuracy'?"
     ),

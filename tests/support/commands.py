@@ -261,6 +261,14 @@ def end_all() -> None:
             running.kill()
 
 
+def git(home: Path, *words: str) -> str:
+    """Run git as somebody, and return what it printed."""
+    user = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+    command = ["git", *user, *words]
+    done = subprocess.run(command, cwd=home, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
 def preload(name: str, scratch: Path) -> dict[str, str]:
     """Compile `library_NAME.c`; the environment in which it stands before the system's."""
     target = scratch / f"{name}.so"

@@ -24,9 +24,9 @@ class Notes:
                 self.said.append("warning: " * event.warning + event.message)
 
 
-def run_here(text, directory):
+def run_here(text, directory, *changes, model=True):
     """Runs the sweep of a file's text; its table as any reader has it, and what was said."""
     notes = Notes()
-    settings = Settings(out=directory, report=False, in_process=True)
-    run_sweep(sweep_from_text(text, "sweep.yaml"), settings, notes)
+    settings = Settings(out=directory, report=False, model=model, in_process=True)
+    run_sweep(sweep_from_text(text, "sweep.yaml", overrides=changes), settings, notes)
     return pd.read_csv(directory / "results.csv"), notes.said

@@ -89,11 +89,6 @@ def plain(hidden=1):
     return _compiled(_stack(*[layers.Dense(8) for _ in range(hidden)]))
 
 
-def unknown(_):
-    """An MLP that the extension does not know."""
-    return _compiled(_stack(layers.Dense(8), layers.LayerNormalization()))
-
-
 def _changed(change):
     model = _stack(layers.Dense(8, activation="relu"))
     optimizer, loss, metrics = change(model) or (None, None, None)

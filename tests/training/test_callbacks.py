@@ -143,17 +143,6 @@ def test_a_callback_of_ones_own_sees_the_model_of_each_epoch(digits, monkeypatch
         assert evaluated == pytest.approx(told, rel=1e-5)
 
 
-def test_a_checkpoint_is_the_model_of_the_best_epoch(digits, tmp_path):
-    path = tmp_path / "best.keras"
-    given = [kc.ModelCheckpoint(str(path), monitor="val_loss", save_best_only=True)]
-    curve, trainer = engine_curve(tailored(digits, dense, given))
-    assert trainer.kind == "graph"
-    saved = keras.models.load_model(path)
-    x = digits.arrays.x_val.reshape(-1, *saved.input_shape[1:])
-    loss = saved.evaluate(x, digits.arrays.y_val, verbose=0)[0]
-    assert loss == pytest.approx(curve["val_loss"].min(), rel=1e-5)
-
-
 def test_the_weights_are_those_of_the_last_epoch_though_a_callback_restores_others(digits):
     given = [kc.EarlyStopping("val_loss", patience=1, min_delta=100, restore_best_weights=True)]
     curve, trainer = engine_curve(tailored(digits, convolutional, given))

@@ -6,12 +6,10 @@ import socket
 from dataclasses import replace
 
 import cloudpickle
-import pandas as pd
 import psutil
 import pytest
 from commands import wait_for
 
-import hpsearch
 from hpsearch.engine.session import Settings
 from hpsearch.machine import cores
 from hpsearch.spec.execution import ExecutionSettings
@@ -84,24 +82,6 @@ def test_a_worker_reads_its_threads_between_works():
         assert inbox.granted() == 2
         ours.close()
         assert inbox.granted() == 2
-
-
-@pytest.mark.slow
-def test_idle_cores_change_no_score(tmp_path):
-    sweep = {
-        "data": {"dataset": "digits"},
-        "parameters": {"units": [[600, 256], [700]], "batch_size": 128, "epochs": 30},
-    }
-    tables = [
-        hpsearch.run(
-            sweep | {"execution": {"workers": 2, "threads": threads}}, out=tmp_path / str(threads)
-        ).table
-        for threads in ("auto", 1, 3)
-    ]
-    for table in tables[1:]:
-        pd.testing.assert_frame_equal(
-            table.drop(columns="seconds"), tables[0].drop(columns="seconds")
-        )
 
 
 def test_threads_of_the_sweep_are_those_of_each_training(start, native, drive):
