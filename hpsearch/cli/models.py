@@ -120,7 +120,7 @@ def predict(
     trust: Trust = None,
     sweep: TrustedSweep = None,
 ) -> None:
-    """Predict the rows of a file and write the predictions, a line for each row."""
+    """Write a prediction for each row of a file; text like a formula gets an apostrophe."""
     if out is not None:
         require_free(out, rows, directory)
     source = _source(directory, trust, sweep)

@@ -158,7 +158,8 @@ def parse_columns(
     if not parsed.columns:
         raise DataError("\n".join([f"{where}: no feature column is left", *parsed.notices]))
     for part in (part for date in parsed.dates for part in date.parts):
-        if part in frame.columns:
+        # Only of training rows are all columns read.
+        if like is None and part in frame.columns:
             raise DataError(f"{where}: column {part!r} is also a date's part; rename or drop it")
     return parsed
 

@@ -187,6 +187,11 @@ def _commonest(codes: npt.NDArray[Any]) -> int:
     return int(np.bincount(codes.astype(np.intp)).argmax())
 
 
+def _mean_target(dataset: Dataset) -> float:
+    """Return the mean training target in the units that training reads."""
+    return 0.0 if dataset.target.standardised else float(np.mean(dataset.train.y, dtype=float))
+
+
 def guess_scores(dataset: Dataset) -> dict[str, float]:
     """Score always guessing the commonest class, or the mean target: metric -> value.
 
@@ -198,7 +203,10 @@ def guess_scores(dataset: Dataset) -> dict[str, float]:
         return {"val_accuracy": float(np.mean(right))}
     if target.task is not Task.REGRESSION or target.outputs > 1:
         return {}
-    off = [target.std[0] * np.abs(fold.validation.y.ravel().astype(float)) for fold in folds]
+    off = [
+        fold.target.std[0] * np.abs(fold.validation.y.ravel().astype(float) - _mean_target(fold))
+        for fold in folds
+    ]
     mae, mse = (float(np.mean([np.mean(error**power) for error in off])) for power in (1, 2))
     return {"val_mae": mae, "val_mse": mse}
 
@@ -215,8 +223,9 @@ def _guess(dataset: Dataset) -> str:
     if not guesses:
         return ""
     mae, mse = guesses["val_mae"], guesses["val_mse"]
+    mean = plain(target.mean[0] + _mean_target(dataset))
     return (
-        f"always guessing the mean target, {plain(target.mean[0])}, has val_mae {number(mae)} and "
+        f"always guessing the mean target, {mean}, has val_mae {number(mae)} and "
         f"RMSE {number(mse**0.5)}"
     )
 

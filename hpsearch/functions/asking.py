@@ -229,6 +229,8 @@ class Search:
         """
         self._require_open()
         number = trial.number if isinstance(trial, AskedTrial) else trial
+        if not isinstance(number, numbers.Integral):
+            raise InputError(f"trial: must be what ask() returned, or its number, not {number!r}")
         asked = self._open.get(number)
         if asked is None:
             told = "its result is there" if number in self._ended else "ask() has not returned it"

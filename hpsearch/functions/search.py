@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,9 @@ from hpsearch.spec.yaml import key_path
 from hpsearch.store.facts import Identity
 from hpsearch.wording import is_number, listing
 from hpsearch.workers.shared import NO_ROWS
+
+#: One more than the largest seed, as in a sweep file.
+_SEEDS = 2**32
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ class FunctionSearch:
 
     def _prepare(self, run: Run) -> Prepared:
         search = self.search
-        function = f"{self.objective.__module__}:{self.objective.__qualname__}"
+        function = _name_of(self.objective)
         identity = Identity(
             data="d" + hashlib.sha256(function.encode()).hexdigest()[:11],
             split={"function": function},
@@ -178,7 +182,20 @@ def search_over(
     is_whole = isinstance(trials, numbers.Integral) and not isinstance(trials, bool)
     if trials is not None and not (is_whole and trials >= 1):
         raise InputError(f"trials: must be a whole number of at least 1, not {trials!r}")
-    return SearchSpec(chosen, space, listed, (Repetition(0),), trials, seed)
+    whole = isinstance(seed, numbers.Integral) and not isinstance(seed, bool)
+    if not whole or not 0 <= seed < _SEEDS:
+        raise InputError(f"seed: must be a whole number from 0 to 2**32 - 1, not {seed!r}")
+    return SearchSpec(chosen, space, listed, (Repetition(0),), trials, int(seed))
+
+
+def _name_of(objective: Objective) -> str:
+    """Return the module and name of a function, of the function of a partial, or of a type."""
+    named: Any = objective
+    while isinstance(named, partial):
+        named = named.func
+    if not hasattr(named, "__qualname__"):
+        named = type(named)
+    return f"{named.__module__}:{named.__qualname__}"
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import numbers
 import time
 from collections.abc import Iterator, Mapping
@@ -52,6 +53,12 @@ class ObjectiveTrainer:
         """
         if self._scores is None:
             given = self._objective(dict(self._values))
+            if isinstance(given, Iterator) and not inspect.isgeneratorfunction(self._objective):
+                # Its kind was decided before it was called: it would end after the first score.
+                raise TypeError(
+                    "the function returned a generator: pass the function that yields, "
+                    "def f(config): yield score"
+                )
             self._scores = given if isinstance(given, Iterator) else iter((given,))
         try:
             score = next(self._scores)

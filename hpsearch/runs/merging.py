@@ -21,7 +21,7 @@ from hpsearch.wording import counted
 
 #: Encoded facts that the rows of all sources share; taken from the first source.
 _SHARED_FACTS = frozenset(
-    ("identity", "sweep", "task", "classes", "kind", "asked", "guesses", "program", "name")
+    ("identity", "sweep", "task", "classes", "kind", "code", "asked", "guesses", "program", "name")
 )
 
 
@@ -215,6 +215,11 @@ def _summary(union: _Union, out: Path) -> Iterator[str]:
     parts = (f"{len(source.configs):,} of {source.path}" for source in union.sources)
     total = counted(len(set[str]().union(*(source.configs for source in union.sources))), "trial")
     yield f"{total} in {out}: {', '.join(parts)}"
+    if len({source.facts.code for source in union.sources}) > 1:
+        yield (
+            "warning: the function or model was edited between these runs, so that their rows may "
+            "not be comparable"
+        )
     if union.unequal:
         yield (
             f"warning: {counted(len(union.unequal), 'execution')} scored otherwise in another "

@@ -194,7 +194,10 @@ class Predictor:
                 made[f"probability {name}"] = chances[:, index]
         if key in made:
             raise InputError(f"key: a column of the predictions is called {key!r}, too; rename it")
-        return made if key is None else made.set_axis(pd.Index(keys, name=key)).reset_index()
+        if key is not None:
+            made = made.set_axis(pd.Index(keys, name=key)).reset_index()
+        # Before pandas 3, columns of text and columns of several types are of one type.
+        return made.astype({name: "string" for name in made if made[name].dtype == object})
 
     def _outputs(self, rows: Any) -> npt.NDArray[Any]:
         if not self.known.inputs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import math
+import numbers
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ from hpsearch.arguments import method_of, sweep_of
 from hpsearch.data.loading import InMemoryRows
 from hpsearch.engine.session import Settings, ignore, with_python_warnings
 from hpsearch.engine.sweep import run_sweep
-from hpsearch.errors import InputError
+from hpsearch.errors import InputError, Interrupted
 from hpsearch.models.problem import Problem
 from hpsearch.store.provenance import make_recipe
 from hpsearch.store.store import Store
@@ -131,9 +131,9 @@ def cv_results(table: pd.DataFrame) -> pd.DataFrame:
     """Return one row for each trial, by number.
 
     Columns are named as in `GridSearchCV.cv_results_`; `status` is completed, or that of the first
-    execution that did not complete. Scores are over seeds and folds; one to minimise is negated,
-    as in scikit-learn's `neg_` scores. Trials with fewer seeds rank after the others, and one
-    with a failed execution, which has no score, is last.
+    execution that did not complete. Scores are over seeds and folds that have one; one to minimise
+    is negated, as in scikit-learn's `neg_` scores. Trials with fewer scores than others rank after
+    them, those without a score last.
     """
     sign = -1.0 if goal_of(table) == "minimize" else 1.0
     names = hyperparameter_columns(table)
@@ -141,23 +141,22 @@ def cv_results(table: pd.DataFrame) -> pd.DataFrame:
     for _, trial in table.groupby("config", sort=False):
         params = values_of(trial.iloc[0], names)
         scores = sign * trial["score"].astype("float64")
-        is_scored = bool(scores.notna().all())
         statuses = trial["status"].astype(str)
         rows.append(
             {
                 "mean_fit_time": trial["seconds"].mean(),
                 **{f"param_{name}": params.get(name) for name in map(hyperparameter_of, names)},
                 "params": params,
-                "mean_test_score": scores.mean() if is_scored else math.nan,
-                "std_test_score": scores.std(ddof=0) if is_scored else math.nan,
+                "mean_test_score": scores.mean(),
+                "std_test_score": scores.std(ddof=0),
                 "status": next((s for s in statuses if s != "completed"), "completed"),
             }
         )
     frame = pd.DataFrame(rows)
     # A trial with fewer scores than others cannot be the best (see `ranked`).
     mean = frame["mean_test_score"]
-    sizes = table.groupby("config", sort=False).size().to_numpy()
-    full = sizes == sizes[mean.notna()].max(initial=0)
+    counts = table.groupby("config", sort=False)["score"].count().to_numpy()
+    full = counts == counts.max(initial=0)
     ranks = mean.where(full).rank(ascending=False, method="min")
     others = mean.mask(full).rank(ascending=False, method="min") + ranks.notna().sum()
     ranks = ranks.fillna(others).fillna(mean.notna().sum() + 1)
@@ -226,9 +225,9 @@ class _Sweep(BaseEstimator):
                 f"validation_fraction must be between 0 and 1, not {self.validation_fraction!r}"
             )
         random = check_random_state(self.random_state)
-        seed = self.random_state
-        if not isinstance(seed, int):
-            seed = int(random.randint(_MOST_SEED))
+        given: Any = self.random_state
+        whole = isinstance(given, numbers.Integral)
+        seed = int(given if whole else random.randint(_MOST_SEED))
         train: tuple[npt.NDArray[Any], ...] = (x, y)
         validation = None
         if sample_weight is not None:
@@ -242,6 +241,11 @@ class _Sweep(BaseEstimator):
             self._run(seed, InMemoryRows(train[0], train[1], weights, validation, name="fit"))
         except InputError as error:
             raise ValueError(str(error)) from error
+        except Interrupted as error:
+            # scikit-learn's searches count an Exception as a failed fit, and go on.
+            if error.by_keyboard:
+                raise KeyboardInterrupt(str(error) if self.out else "") from None
+            raise SystemExit(error.exit_code) from error
         return self
 
     def _run(self, seed: int, rows: InMemoryRows) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,20 @@ def test_epochs_of_a_generator_are_points_of_one_curve() -> None:
     results = hpsearch.optimize(objective, {"x": [1, 2], "epochs": [2, 5]}, "grid")
     assert results.table["score"].tolist() == [2, 5, 2, 5]
     assert len(calls) == 2
+
+
+def test_a_generator_that_a_function_returns_is_refused() -> None:
+    """Its first score would be taken for the last."""
+    results = hpsearch.optimize(
+        lambda c: iter(objectives.stepwise(c)), STEPWISE, "random", trials=2
+    )
+    assert (results.table["status"] == "failed").all()
+    assert "pass the function that yields" in results.table["error"][0]
+
+
+def test_a_partial_is_a_function_too() -> None:
+    function = partial(lambda config, by: config["x"] + by, by=1)
+    assert hpsearch.optimize(function, {"x": [1, 2]}, "grid").best["score"] == 2
 
 
 def test_epochs_of_a_plain_function_are_a_parameter_like_any_other() -> None:
@@ -205,6 +220,8 @@ def test_conditions_constraints_lists_and_listed_configs() -> None:
         ({"trials": None}, "needs trials"),
         ({"timeout_seconds": 0}, "timeout_seconds: must be above 0, not 0"),
         ({"trials": 0}, "trials: must be a whole number of at least 1"),
+        ({"seed": None}, "seed: must be a whole number from 0"),
+        ({"seed": -1}, "seed: must be a whole number from 0"),
         ({"goal": "max"}, "goal: must be minimize or maximize, not 'max'"),
         ({"workers": 0}, "workers: must be auto or a whole number"),
         ({"parameters": {}}, "parameters: must be a mapping"),

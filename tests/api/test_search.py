@@ -153,6 +153,7 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
     assert {trial: 1}[trial] == 1
     for arguments, message in (
         ((7, 1.0), r"trial: 7 is no open trial: ask\(\) has not returned it"),
+        ((trial.config, 1.0), "trial: must be what ask"),
         ((trial,), "give a score, or the reason"),
         ((trial, "0.5"), "score: must be a number, not '0.5'"),
         ((replace(trial, config={}), 1.0), "trial 1 of this search has another config"),

@@ -11,7 +11,9 @@ from datasets import load, made
 
 from hpsearch.data.dataset import guess_scores, profile
 from hpsearch.data.specs import n_features
+from hpsearch.data.targets import in_own_units
 from hpsearch.errors import DataError
+from hpsearch.models.arrays import _for_custom_model
 
 N = 120
 
@@ -212,6 +214,9 @@ def test_parts_of_dates_do_not_hide_columns():
     frame = pd.DataFrame({"at": DAYS, "at.year": range(40)})
     with pytest.raises(DataError, match=r"column 'at\.year' is also a date's part; rename or drop"):
         made(frame, ["a", "b"] * 20)
+    labels = ["a", "b"] * 20
+    dataset = made(frame, labels, drop=["at.year"], validation_data=(frame, labels))
+    assert "at.year" in dataset.input.table.names
 
 
 def test_how_values_are_missing_does_not_matter():
@@ -249,6 +254,20 @@ def test_a_profile_tells_rows_targets_and_the_score_of_guessing():
     found = re.search(r"val_mae ([\d.]+) and RMSE ([\d.]+)", profile(numbers)[1])
     assert float(found[1]) == pytest.approx(off.mean(), rel=1e-3)
     assert float(found[2]) == pytest.approx((off**2).mean() ** 0.5, rel=1e-3)
+
+
+def test_guesses_are_in_the_unit_of_each_fold_and_of_custom_models():
+    y = np.arange(120.0) ** 2
+    dataset = made(np.ones((120, 1)) * y[:, None], y, task="regression", cv=3)
+    own = [in_own_units(fold.train.y, fold.target).ravel() for fold in dataset.folds]
+    true = [in_own_units(fold.validation.y, fold.target).ravel() for fold in dataset.folds]
+    off = [np.abs(values - train.mean()) for train, values in zip(own, true, strict=True)]
+    expected = {"val_mae": np.mean([e.mean() for e in off])}
+    expected["val_mse"] = np.mean([(e**2).mean() for e in off])
+    assert guess_scores(dataset) == pytest.approx(expected, rel=1e-5)
+    custom = _for_custom_model(dataset)
+    assert guess_scores(custom) == pytest.approx(expected, rel=1e-5)
+    assert f"the mean target, {own[0].mean():.0f}" in profile(custom)[1]
 
 
 def test_a_gap_makes_no_text_of_true_and_false(csv_file):

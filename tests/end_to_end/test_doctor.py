@@ -15,6 +15,7 @@ from commands import hpsearch
 from outcomes import contents, table
 from small_sweeps import run_on_table
 
+import hpsearch as package
 from hpsearch.cli.app import main
 from hpsearch.errors import StoreError
 from hpsearch.files import file_digest
@@ -251,6 +252,18 @@ def test_a_pointer_that_names_no_file_is_none(home, doctor, place):
     code, said = doctor()
     assert code == 0
     assert "all is sound" in said
+
+
+def test_weights_of_rows_are_no_damage(tmp_path, monkeypatch, doctor):
+    rows = "".join(f"{i / 7},{i % 5},{1 + i % 3}\n" for i in range(60))
+    (tmp_path / "table.csv").write_text("a,y,w\n" + rows)
+    monkeypatch.chdir(tmp_path)
+    data = {"csv": "table.csv", "target": "y", "weights": "w", "task": "regression"}
+    sweep = {"data": data, "metric": "val_loss", "parameters": {"units": 4}}
+    results = package.run(sweep, out="out")
+    assert doctor()[0] == 0
+    loss = results.evaluate("validation").metrics["loss"].value
+    assert loss == pytest.approx(results.best["score"], rel=1e-4)
 
 
 def test_directories_of_every_kind(home, doctor):

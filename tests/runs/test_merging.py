@@ -108,6 +108,18 @@ def test_other_scores_of_one_execution_are_told(tmp_path):
     assert line.startswith("warning: 1 execution scored otherwise in another directory")
 
 
+def test_code_that_was_edited_between_runs_is_said(tmp_path):
+    first, second = make(tmp_path / "first", row(1)), make(tmp_path / "second", row(2))
+    for path, code in ((first, "3.11:a"), (second, "3.11:b")):
+        with Store(path / "sweep.db") as store:
+            store.set_facts(code=code)
+    assert (
+        "was edited between these runs" in merge_directories([first, second], tmp_path / "out")[1]
+    )
+    with Store(tmp_path / "out" / "sweep.db", read_only=True) as store:
+        assert store.facts().code == "3.11:a"
+
+
 def test_what_belongs_to_a_row_comes_along(tmp_path):
     array, other = np.arange(3.0), np.ones(2)
     halted = Snapshot(1, (array,), (other,))

@@ -20,7 +20,8 @@ from sklearn.utils.estimator_checks import check_estimator
 
 import hpsearch
 from hpsearch.data.loading import InMemoryRows
-from hpsearch.sklearn import SweepClassifier, SweepRegressor
+from hpsearch.errors import Interrupted
+from hpsearch.sklearn import SweepClassifier, SweepRegressor, estimators
 from hpsearch.sklearn.estimators import cv_results, holdout
 from hpsearch.store.tables import read_table
 
@@ -83,8 +84,24 @@ def test_a_trial_with_fewer_scores_does_not_come_first(tmp_path):
     ]
     table = read_table(made_tables.write(tmp_path / "made", made_tables.Made(rows)))
     found = cv_results(table)
-    assert found["rank_test_score"].tolist() == [1, 3, 1, 5, 4]
+    assert found["rank_test_score"].tolist() == [1, 3, 1, 4, 5]
     assert found["mean_test_score"].tolist()[:3] == pytest.approx([0.55, 0.9, 0.55])
+
+
+@pytest.mark.parametrize(("number", "ends"), [(2, KeyboardInterrupt), (15, SystemExit)])
+def test_a_signal_ends_more_than_a_fold(wine, monkeypatch, number, ends):
+    """scikit-learn would count an Exception as a failed fit, and go on with the next one."""
+    calls = []
+
+    def interrupted(*arguments, **_):
+        calls.append(arguments)
+        raise Interrupted(number, arguments[1].out)
+
+    monkeypatch.setattr(estimators, "run_sweep", interrupted)
+    with pytest.raises(ends) as raised:
+        cross_val_score(SweepClassifier(SMALL), *wine, cv=3)
+    assert len(calls) == 1
+    assert "results so far" not in str(raised.value)
 
 
 def test_lists_are_values_as_in_the_best_params(tmp_path):
