@@ -492,7 +492,8 @@ def optimize(
             changed working directory is restored, but `os._exit` and a crash end the program,
             KeyboardInterrupt ends the search as Ctrl-C does, and the function must close or
             overwrite open files itself.
-        out: The results directory, in which a later call continues; None keeps nothing on disk.
+        out: The results directory, in which a later call continues; None keeps nothing on disk. A
+            function is known by its name: one that holds other data needs another directory.
         constraints, configs: As in a sweep file.
         known: As for `hpsearch.tune`; the scores are in the column `score`.
         time_seconds: No trial begins after this time.

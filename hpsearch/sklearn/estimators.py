@@ -340,7 +340,7 @@ class SweepClassifier(ClassifierMixin, _Sweep):
             for each core.
         random_state: Seed of the held-out rows, of weights, shuffles and proposals.
         out: The results directory, for `hpsearch.load` and the command line; a later fit on the
-            same data continues in it. None keeps nothing on disk.
+            same data continues in it, and takes the best of all its trials. None keeps nothing.
 
     Attributes:
         best_params_: The best trial's active values of `parameters`.
