@@ -179,13 +179,15 @@ def search_over(
     chosen = _function_method(method, space, configs)
     first = {parameter.name: parameter.at(0.0) for parameter in space.parameters}
     listed = listed_configs(space, configs, first)
-    is_whole = isinstance(trials, numbers.Integral) and not isinstance(trials, bool)
-    if trials is not None and not (is_whole and trials >= 1):
+    if trials is not None and not (_is_whole(trials) and trials >= 1):
         raise InputError(f"trials: must be a whole number of at least 1, not {trials!r}")
-    whole = isinstance(seed, numbers.Integral) and not isinstance(seed, bool)
-    if not whole or not 0 <= seed < _SEEDS:
+    if not _is_whole(seed) or not 0 <= seed < _SEEDS:
         raise InputError(f"seed: must be a whole number from 0 to 2**32 - 1, not {seed!r}")
     return SearchSpec(chosen, space, listed, (Repetition(0),), trials, int(seed))
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def _name_of(objective: Objective) -> str:

@@ -196,7 +196,7 @@ class Predictor:
             raise InputError(f"key: a column of the predictions is called {key!r}, too; rename it")
         if key is not None:
             made = made.set_axis(pd.Index(keys, name=key)).reset_index()
-        # Before pandas 3, columns of text and columns of several types are of one type.
+        # Before pandas 3, text is of type object, in which `write_csv` escapes numbers, too.
         return made.astype({name: "string" for name in made if made[name].dtype == object})
 
     def _outputs(self, rows: Any) -> npt.NDArray[Any]:
