@@ -69,7 +69,7 @@ def scored(path: Path) -> list[str]:
     return [each for each in _study(path)[2] if kind_of(each) in ("accuracy", "error")]
 
 
-def _left_out(output: str, path: Path) -> Study:
+def left_out(output: str, path: Path) -> Study:
     """The prior without an output's table, and of outputs of its kind alone."""
     inputs, regrets, outputs = _study(path)
     table = output.partition(":")[0]
@@ -144,7 +144,7 @@ def _run(
 ) -> list[dict[str, Any]]:
     """All searches on a table; called in a worker process."""
     problem = surrogate(table, path, upside_down=family == "upside down")
-    study = _left_out(table, path)
+    study = left_out(table, path)
     rows = []
     for method, seed in itertools.product(methods, seeds):
         regrets = least_regrets(make_search(method, problem, study, seed), problem, trials)

@@ -160,11 +160,10 @@ def _halting(search: SearchSpec, recipe: Recipe) -> Iterator[Statement]:
     strategy = strategy_of(search, recipe)
     if strategy is None or not strategy.rungs:
         return
-    options, rungs = search.method.options, strategy.rungs[:-1]
+    rungs, proposes = strategy.rungs[:-1], search.method.proposer(search.limit)
     if not rungs:
         yield "halting    nowhere: the first rung is the last epoch", {"rungs": []}
         return
-    proposes = options.get("proposals", "random" if "early_terminate" in options else "tpe")
     shown = listing(map(str, rungs), "and")
     if len(rungs) > _MOST_VALUES:
         shown = ", ".join([*map(str, rungs[:_MOST_VALUES]), "..."])

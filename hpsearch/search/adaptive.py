@@ -27,15 +27,20 @@ class Observations:
         rows: Configs that have an outcome, shape `(n, D)`; NaN where inactive.
         losses: Their losses, shape `(n,)`, lower is better; infinite if a trial failed.
         pending: Configs in training, shape `(p, D)`.
+        places: The place of each loss, shape `(n,)`: of its rung, or KNOWN.
     """
 
     rows: Array
     losses: Array
     pending: Array
+    places: Array
 
 
 #: The place of the top rung, whose scores count; the lowest is at 0, the others evenly between.
-_TOP = 1.0
+TOP = 1.0
+#: The place of known results, which may be of another problem; its distance from the top is that of
+#: neighbouring rungs, of three.
+KNOWN = 1.5
 #: With this many scores at a rung, a Parzen estimator ignores lower rungs; it needs more scores if
 #: the space has more columns.
 _ENOUGH = 8
@@ -108,9 +113,14 @@ class History:
 
     def observations(self) -> Observations:
         """Return the configs that the space can express."""
-        _, rows, losses = self._expressible()
+        names, rows, losses = self._expressible()
+        places = np.array([self._place_of(name, TOP) for name in names])
         has_loss = ~np.isnan(losses)
-        return Observations(rows[has_loss], losses[has_loss], rows[~has_loss])
+        return Observations(rows[has_loss], losses[has_loss], rows[~has_loss], places[has_loss])
+
+    def _place_of(self, name: str, rung: float) -> float:
+        """Return the place of a config's loss at a rung."""
+        return rung if name in self._proposed else KNOWN
 
     def _expressible(self) -> tuple[list[str], Array, Array]:
         """Return ids, rows and losses of the configs that the space can express."""
@@ -154,9 +164,9 @@ class RungHistory(History):
     def _place(self, outcome: Outcome) -> float:
         """Return the place of an outcome's epochs among the rungs, from 0 to 1."""
         if outcome.epochs is None or len(self._rungs) == 1:
-            return _TOP
+            return TOP
         below = bisect.bisect_left(self._rungs, outcome.epochs)
-        return min(below / (len(self._rungs) - 1), _TOP)
+        return min(below / (len(self._rungs) - 1), TOP)
 
     def _pending(self, names: Sequence[str]) -> npt.NDArray[np.bool_]:
         return np.array([name not in self._at for name in names], bool)
@@ -179,7 +189,8 @@ class HighestRung(RungHistory):
             losses = np.array([self._loss_at(name, rung) for name in names])
             if np.isfinite(losses).sum() >= enough:
                 has_loss = ~np.isnan(losses)
-                return Observations(rows[has_loss], losses[has_loss], rows[self._pending(names)])
+                pending, places = rows[self._pending(names)], np.full(has_loss.sum(), rung)
+                return Observations(rows[has_loss], losses[has_loss], pending, places)
         return super().observations()
 
     def _loss_at(self, name: str, rung: float) -> float:
@@ -192,18 +203,16 @@ class EveryRung(RungHistory):
     """Gives a model the scores of all rungs."""
 
     def observations(self) -> Observations:
-        """Return a row for each score; the last column is its rung's place, 1 at the top."""
+        """Return a row for each score."""
         names, rows, _ = self._expressible()
         points = [
-            (row, rung, loss)
+            (row, loss, self._place_of(name, rung))
             for name, row in zip(names, rows, strict=True)
             for rung, loss in sorted(self._at.get(name, {}).items())
         ]
-        columns = rows.shape[1]
-        data = np.array([[*row, rung] for row, rung, _ in points]).reshape(len(points), columns + 1)
-        return Observations(
-            data, np.array([loss for _, _, loss in points]), rows[self._pending(names)]
-        )
+        data = np.array([row for row, _, _ in points]).reshape(len(points), rows.shape[1])
+        losses, places = (np.array([point[k] for point in points]) for k in (1, 2))
+        return Observations(data, losses, rows[self._pending(names)], places)
 
 
 #: In a finite space of at most this size, each proposal is the best of all configs.
@@ -215,8 +224,6 @@ _STARTS = 5
 _POINTS = 4_096
 #: Weight of the prior relative to one known config; this many known configs outweigh it.
 _BELIEF = 5.0
-#: The number of configs chosen by the prior and the model before the first random one is judged.
-_TRIED = 10
 
 
 class AdaptiveStrategy:
@@ -317,7 +324,7 @@ class AdaptiveStrategy:
         """Check if a random config is due in place of the model's."""
         if self.random_every and self.history.proposed % self.random_every == 0:
             return True
-        if not self._doubts or len(self._tried()) < _TRIED:
+        if not self._doubts or len(self._tried()) < _STARTS:
             return False
         due = self._drawn if self._misled else self._drawn[:1]
         return any(config not in self.history for config in due)
@@ -328,15 +335,15 @@ class AdaptiveStrategy:
         if not self._doubts or not self._drawn:
             return False
         tried = self._tried()
-        if len(tried) < _TRIED:
+        if len(tried) < _STARTS:
             return False
         control = self._drawn[0].id
-        return sum(self.history.beats(control, other) for other in tried[:_STARTS]) > _STARTS / 2
+        return sum(self.history.beats(control, other) for other in tried) > _STARTS / 2
 
     def _tried(self) -> list[str]:
         """Return the ids of the first configs that the prior and the model chose."""
         others = self._listed_ids | {config.id for config in self._drawn}
-        return list(islice((name for name in self.history if name not in others), _TRIED))
+        return list(islice((name for name in self.history if name not in others), _STARTS))
 
     @cached_property
     def _drawn(self) -> list[Config]:
@@ -366,8 +373,11 @@ class AdaptiveStrategy:
             return iter(())
         if self.table is not None:
             configs, rows = self.table
-            logs = self._study(features(self.encoding, rows))
-            return (configs[index] for index in complements(logs, _STARTS))
+            # Half of the configs, so that another seed begins with others.
+            random = np.random.default_rng([self._seed, self._stream])
+            half = random.permutation(len(configs))[: max(_STARTS, len(configs) // 2)]
+            logs = self._study(features(self.encoding, rows[half]))
+            return (configs[half[index]] for index in complements(logs, _STARTS))
         points = self.sample()
         if not len(points):
             # The constraints exclude nearly all points.

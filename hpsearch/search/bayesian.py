@@ -15,7 +15,7 @@ from scipy.spatial.distance import cdist
 from scipy.special import erfcx, ndtr, ndtri
 from threadpoolctl import threadpool_limits
 
-from hpsearch.search.adaptive import AdaptiveStrategy, Observations
+from hpsearch.search.adaptive import KNOWN, TOP, AdaptiveStrategy, Observations
 from hpsearch.search.encoding import Array
 from hpsearch.space.space import Config
 
@@ -159,6 +159,8 @@ _MOST_KNOWN = 1_000
 #: Every other proposal must improve by this many standard deviations, so that it explores more;
 #: the proposals between refine the best config.
 _MARGIN = 0.01
+#: Fewer losses have no scale of their own.
+_FEW = 3
 _RANDOM, _NEAR = 500, 200
 _PARENTS = 10
 #: Distances of children from a parent in [0, 1]: first around known configs, then around the
@@ -173,6 +175,9 @@ _LEAST_SPREAD = 1e-6
 
 class BayesianStrategy(AdaptiveStrategy):
     """Proposes the config with the greatest expected improvement on the best score.
+
+    With rungs it needs the history `EveryRung`. Source: Kandasamy et al., Multi-fidelity Bayesian
+    Optimisation with Continuous Approximations (2017).
 
     Attributes:
         alpha: Observation noise on the kernel matrix's diagonal, as in KerasTuner, for scores
@@ -197,23 +202,36 @@ class BayesianStrategy(AdaptiveStrategy):
 
     def suggest(self, random: np.random.Generator) -> Config | None:
         """Return a new config; None if fewer than two have a score, or if no new one is found."""
-        known = self.history.observations()
-        kept = _best_and_latest(known.losses, _MOST_KNOWN)
-        observations = Observations(known.rows[kept], known.losses[kept], known.pending)
-        if np.isfinite(observations.losses).sum() < 2 or not self.encoding.dimensions:
+        seen = self.history.observations()
+        kept = _best_and_latest(seen.losses, _MOST_KNOWN)
+        data = Observations(seen.rows[kept], seen.losses[kept], seen.pending, seen.places[kept])
+        if np.isfinite(data.losses).sum() < 2 or not self.encoding.dimensions:
             return None
         with threadpool_limits(1, "blas"):
-            process, lowest, parents = self._fitted(observations)
+            process, lowest, parents = self._fitted(data)
             best = lowest - _MARGIN * (self.history.proposed % 2)
             if self.table is not None:
                 return self._best_in_table(*self.table, process, best)
             return self._best_found(random, process, best, parents)
 
     def _fitted(self, data: Observations) -> tuple[GaussianProcess, float, Observations]:
-        """Return the process, the loss to improve on, and the configs to search around."""
-        features, losses = self._features(data.rows), _warped(data.losses)
-        process = GaussianProcess(features, losses, self._categories, self.alpha)
-        lowest = float(process.y.min())
+        """Return the process, the loss to improve on, and the configs to search around.
+
+        Losses at several places have a process over configs and places, and the least mean at the
+        top is to be improved on. So a score at a lower rung, or a known one, counts as far as such
+        scores have predicted those at the top.
+        """
+        features, losses = self._features(data.rows), _standardized(data)
+        if (data.places == TOP).all():
+            process = GaussianProcess(features, losses, self._categories, self.alpha)
+            lowest = float(process.y.min())
+        else:
+            inputs = np.column_stack([features, data.places])
+            process = GaussianProcess(inputs, losses, self._categories, self.alpha)
+            means, _ = process.predict(features)
+            lowest = float(means.min())
+            _, first = np.unique(features, axis=0, return_index=True)
+            data = Observations(data.rows[first], means[first], data.pending, data.places[first])
         process.add_pending(self._features(data.pending))
         return process, lowest, data
 
@@ -286,27 +304,6 @@ class BayesianStrategy(AdaptiveStrategy):
         return np.where(changed, new, children)
 
 
-class RungBayesianStrategy(BayesianStrategy):
-    """Bayesian optimization with a process over configs and rungs.
-
-    It maximises the expected improvement at the top rung on the best mean there. So scores at lower
-    rungs count as far as they have predicted scores at higher ones.
-
-    It needs the history `EveryRung`. Source: Kandasamy et al., Multi-fidelity Bayesian Optimisation
-    with Continuous Approximations (2017).
-    """
-
-    def _fitted(self, data: Observations) -> tuple[GaussianProcess, float, Observations]:
-        rows, rungs = data.rows[:, :-1], data.rows[:, -1]
-        features, losses = self._features(rows), _warped(data.losses)
-        inputs = np.column_stack([features, rungs])
-        process = GaussianProcess(inputs, losses, self._categories, self.alpha)
-        means, _ = process.predict(features)
-        process.add_pending(self._features(data.pending))
-        _, first = np.unique(features, axis=0, return_index=True)
-        return process, float(means.min()), Observations(rows[first], means[first], data.pending)
-
-
 def _best_and_latest(losses: Array, most: int) -> npt.NDArray[np.intp]:
     """Return the places of `most` losses, in order: the best for a quarter, then the latest."""
     if len(losses) <= most:
@@ -314,6 +311,15 @@ def _best_and_latest(losses: Array, most: int) -> npt.NDArray[np.intp]:
     best = np.argsort(losses, kind="stable")[: most // 4]
     others = np.setdiff1d(np.arange(len(losses)), best)
     return np.sort(np.concatenate([best, others[-(most - len(best)) :]]))
+
+
+def _standardized(data: Observations) -> Array:
+    """Warp the losses: known ones, whose scale may be another, apart from enough others."""
+    known, finite = data.places == KNOWN, np.isfinite(data.losses)
+    losses = _warped(data.losses)
+    if min((known & finite).sum(), (~known & finite).sum()) >= _FEW:
+        losses[known], losses[~known] = _warped(data.losses[known]), _warped(data.losses[~known])
+    return losses
 
 
 def _warped(losses: Array) -> Array:

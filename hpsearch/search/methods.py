@@ -20,16 +20,12 @@ if TYPE_CHECKING:
 _Learner = TypeVar("_Learner", bound="AdaptiveStrategy")
 #: The factor of KerasTuner's Hyperband.
 _FACTOR = 3
-#: How often a training halts below the top, unless `min_epochs` is given: after even fewer epochs,
-#: scores hardly predict the final score.
-_HALVINGS = 2
+#: How often a training halts below the top, unless `min_epochs` is given. `hyperband` has brackets
+#: that begin higher, for configs that are bad at first; `asha` has none, and so halts later.
+_HALVINGS = {"hyperband": 2, "asha": 1}
 #: `asha` draws one in this many new configs at random: if scores at rungs mislead, so does a model
 #: of them.
-_RANDOM_EVERY = 2
-#: `asha` has a second bracket, which begins a rung higher, for configs that are bad at first.
-_BRACKETS = 2
-#: Up to this many trials, `auto` is `bayesian`.
-_FEW = 1_000
+_RANDOM_EVERY = 4
 
 
 @dataclass(frozen=True)
@@ -40,14 +36,14 @@ class _Search:
     listed: Sequence[Config]
     goal: str
     seed: int
-    trials: int | None
+    proposer: str
     options: Mapping[str, Any]
     kinds: Collection[str]
 
 
 def _study(search: _Search) -> Study | None:
     """Return the study if it covers the hyperparameters and the options do not decline it."""
-    default = "mlp" if search.space.kind.is_predefined else "none"
+    default = "mlp" if search.space.kind.is_network else "none"
     if search.options.get("prior", default) == "none":
         return None
     from hpsearch.search.prior import is_known, shipped
@@ -78,31 +74,23 @@ def _tpe(search: _Search) -> AdaptiveStrategy:
     return strategy
 
 
-def _bayesian(search: _Search, *, of_rungs: bool = False) -> AdaptiveStrategy:
+def _bayesian(search: _Search) -> AdaptiveStrategy:
     # SciPy is slow to import.
-    from hpsearch.search.bayesian import BayesianStrategy, RungBayesianStrategy
+    from hpsearch.search.bayesian import BayesianStrategy
 
-    strategy = _learner(search, RungBayesianStrategy if of_rungs else BayesianStrategy)
+    strategy = _learner(search, BayesianStrategy)
     strategy.alpha, strategy.beta = search.options.get("alpha"), search.options.get("beta")
     return strategy
 
 
-def _auto(search: _Search) -> Strategy:
-    """Make the Bayesian strategy if the budget is small enough for a Gaussian process, else TPE."""
-    few = search.trials is not None and search.trials <= _FEW
-    return _bayesian(search) if few else _tpe(search)
-
-
-def _proposer(
-    search: _Search, rungs: tuple[int, ...], default: str, *, random_every: int = 0
-) -> Strategy:
+def _proposer(search: _Search, rungs: tuple[int, ...], *, random_every: int = 0) -> Strategy:
     """Make the strategy that proposes the configs of a halving method.
 
     Args:
         random_every: One in this many of a model's proposals is random, and the others have the
             model's name; 0 for none.
     """
-    name = search.options.get("proposals", default)
+    name = search.proposer
     prior = {"prior": search.options["prior"]} if "prior" in search.options else {}
     search = replace(search, space=at_top(search.space), options=prior)
     if METHODS[name].draws:
@@ -110,7 +98,7 @@ def _proposer(
     from hpsearch.search.adaptive import EveryRung, HighestRung
 
     tpe = name == "tpe"
-    strategy = _tpe(search) if tpe else _bayesian(search, of_rungs=True)
+    strategy = _tpe(search) if tpe else _bayesian(search)
     history = HighestRung if tpe else EveryRung
     strategy.history = history(strategy.encoding, rungs, maximize=search.goal == "maximize")
     if random_every:
@@ -130,9 +118,9 @@ def _top(search: _Search) -> int:
     return int(DEFAULTS["epochs"] if parameter is None else parameter.at(0.0))
 
 
-def _rungs(search: _Search, factor: float) -> tuple[int, ...]:
+def _rungs(search: _Search, factor: float, halvings: int) -> tuple[int, ...]:
     first, top = search.options.get("min_epochs"), _top(search)
-    below = rungs_below(top, factor, _HALVINGS)
+    below = rungs_below(top, factor, halvings)
     return _to_the_end(search, below if first is None else rungs_of(top, first, factor))
 
 
@@ -144,30 +132,29 @@ def _to_the_end(search: _Search, rungs: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _asha(search: _Search) -> Strategy:
-    """Make ASHA, with configs that TPE proposes and random ones in turn by default."""
     factor = search.options.get("factor", _FACTOR)
-    rungs = _rungs(search, factor)
+    rungs = _rungs(search, factor, _HALVINGS["asha"])
     return AshaStrategy(
-        _proposer(search, rungs, "tpe", random_every=_RANDOM_EVERY),
+        _proposer(search, rungs, random_every=_RANDOM_EVERY),
         rungs,
         goal=search.goal,
         factor=factor,
-        brackets=search.options.get("brackets", _BRACKETS),
+        brackets=search.options.get("brackets", 1),
         seed=search.seed,
     )
 
 
 def _hyperband(search: _Search) -> Strategy:
-    """Make Hyperband, with configs that TPE proposes by default.
+    """Make Hyperband; with configs of TPE, it is BOHB.
 
     Source: Falkner et al., BOHB: Robust and Efficient Hyperparameter Optimization at Scale (2018).
     """
     if "early_terminate" in search.options:
         return _early_terminate(search, search.options["early_terminate"])
     factor = search.options.get("factor", _FACTOR)
-    rungs = _rungs(search, factor)
+    rungs = _rungs(search, factor, _HALVINGS["hyperband"])
     return HyperbandStrategy(
-        _proposer(search, rungs, "tpe"),
+        _proposer(search, rungs),
         rungs,
         goal=search.goal,
         factor=factor,
@@ -196,7 +183,7 @@ def _early_terminate(search: _Search, options: Mapping[str, Any]) -> Strategy:
     else:
         rungs = _to_the_end(search, rungs)
     return AshaStrategy(
-        _proposer(search, rungs, "random"), rungs, goal=search.goal, factor=factor, seed=search.seed
+        _proposer(search, rungs), rungs, goal=search.goal, factor=factor, seed=search.seed
     )
 
 
@@ -204,7 +191,6 @@ def _early_terminate(search: _Search, options: Mapping[str, Any]) -> Strategy:
 _MAKERS: dict[str, Callable[[_Search], Strategy]] = {
     "tpe": _tpe,
     "bayesian": _bayesian,
-    "auto": _auto,
     "asha": _asha,
     "hyperband": _hyperband,
 }
@@ -233,4 +219,6 @@ def make_strategy(
     """
     if method.draws:
         return DrawStrategy(method.name, space, listed, seed)
-    return _MAKERS[method.name](_Search(space, listed, goal, seed, trials, method.options, kinds))
+    proposer = method.proposer(trials)
+    search = _Search(space, listed, goal, seed, proposer, method.options, kinds)
+    return _MAKERS[method.name if method.halves else proposer](search)

@@ -124,7 +124,8 @@ _ATTEMPTS = 4
 class TPEStrategy(AdaptiveStrategy):
     """Proposes the candidate with the greatest ratio of good configs' density to the others'.
 
-    Candidates are drawn near good configs. Failed configs and those in training count as others.
+    Candidates are drawn near good configs. Configs in training count as others. Failed ones, too,
+    but together at most as much as those with a score: failures may have another cause.
 
     Attributes:
         candidates: The number drawn for each proposal.
@@ -139,12 +140,15 @@ class TPEStrategy(AdaptiveStrategy):
         if finite < 2 or not self.encoding.dimensions:
             return None
         order = np.argsort(observations.losses, kind="stable")
-        count = max(1, min(math.ceil(_GOOD_SHARE * len(order)), _MOST_GOOD, finite - 1))
+        count = min(math.ceil(_GOOD_SHARE * finite), _MOST_GOOD)
         others = np.sort(order[count:])[-_MOST_OTHERS:]
         ranks = np.arange(1, count + 1)
         good = Parzen(self.encoding, observations.rows[order[:count]], np.log((count + 1) / ranks))
         bad_rows = np.concatenate([observations.rows[others], observations.pending])
-        bad = Parzen(self.encoding, bad_rows, np.ones(len(bad_rows)))
+        failed = np.isinf(observations.losses[others])
+        weights = np.ones(len(bad_rows))
+        weights[: len(others)][failed] = min(1.0, (finite - count) / max(failed.sum(), 1))
+        bad = Parzen(self.encoding, bad_rows, weights)
         for attempt in range(_ATTEMPTS):
             points = good.sample(random, self.candidates * 2**attempt)
             rows = self.encoding.rows(points)

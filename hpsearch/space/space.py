@@ -55,6 +55,11 @@ class Kind(StrEnum):
         return self is Kind.MLP
 
     @property
+    def is_network(self) -> bool:
+        """True if names such as `units` probably mean what they do in an MLP."""
+        return self not in (Kind.FUNCTION, Kind.STEPWISE)
+
+    @property
     def has_budget(self) -> bool:
         """True if the hyperparameter `epochs` sets where a training ends."""
         return self is not Kind.PROGRAM

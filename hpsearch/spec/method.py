@@ -72,20 +72,22 @@ _OPTIONS: Final[dict[str, Rule]] = {
         "Number of runs of all brackets; unlimited if omitted.", 1
     ),
     "min_epochs": integer(1).about(
-        "Epochs of the lowest rung; by default the largest epochs, divided by factor twice.", 2
+        "Epochs of the lowest rung; by default the largest epochs, divided by factor, with "
+        "`hyperband` twice.",
+        2,
     ),
     "brackets": integer(1).about(
-        "Ladders of rungs, each of which starts a rung higher; default 2.", 1
+        "Ladders of rungs, each of which starts a rung higher; default 1.", 2
     ),
     "proposals": one_of(_PROPOSING, "method", _ALIASES).about(
-        "Method that proposes new configs; default tpe. With tpe or bayesian, `asha` draws every "
-        "second one at random.",
+        "Method that proposes new configs; default tpe, or for `asha` that of auto. With tpe or "
+        "bayesian, `asha` draws every fourth one at random.",
         "random",
     ),
     "prior": one_of(("mlp", "none"), "prior").about(
         "What is known of hyperparameters from MLPs on other tables: configs that are tried first, "
-        "and a weight on later proposals that fades with the trials. Default mlp for sweeps over "
-        "MLPs, else none.",
+        "and a weight on later proposals that fades with the trials. Default none for "
+        "functions, else mlp.",
         "none",
     ),
     "early_terminate": Rule(_early_terminate, {"type": "object", "required": ["type"]}).about(
@@ -114,6 +116,9 @@ class Method:
 def _options(*names: str) -> dict[str, Rule]:
     return {name: _OPTIONS[name] for name in names}
 
+
+#: Up to this many trials, a Gaussian process is fast enough.
+_FEW = 1_000
 
 METHODS: Final = {
     "grid": Method("every config of the space, in file order", draws=True),
@@ -175,6 +180,17 @@ class MethodSpec:
     @property
     def _proposals(self) -> str:
         return str(self.options.get("proposals", self.name))
+
+    def proposer(self, trials: int | None) -> str:
+        """Return the method that proposes the configs, for at most so many trials if given.
+
+        It is another one for `auto` and for methods that halt trainings.
+        """
+        if "proposals" in self.options or "early_terminate" in self.options:
+            return str(self.options.get("proposals", "random"))
+        few = trials is not None and trials <= _FEW
+        by_trials = "bayesian" if few else "tpe"
+        return {"auto": by_trials, "asha": by_trials, "hyperband": "tpe"}.get(self.name, self.name)
 
     @property
     def exhausts(self) -> bool:

@@ -71,7 +71,7 @@ def test_what_w_and_b_accepts_is_accepted_with_a_warning():
 
 def test_the_plan_says_what_halts_and_who_proposes():
     for method, line in (
-        ("asha", "halting    after 3 and 9 epochs only the best go on; tpe proposes"),
+        ("asha", "halting    after 9 epochs only the best go on; bayesian proposes"),
         ({"name": "hyperband", "factor": 2, "proposals": "grid"}, "after 7 and 14 epochs"),
         ({"name": "asha", "min_epochs": 27}, "halting    nowhere"),
     ):

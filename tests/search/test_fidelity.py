@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +11,7 @@ from hpsearch.search.encoding import Encoding
 from hpsearch.search.halving import HalvingStrategy
 from hpsearch.search.methods import make_strategy
 from hpsearch.search.strategy import Outcome, Proposal
+from hpsearch.search.tpe import TPEStrategy
 from hpsearch.space.space import Choices, Config, Kind, Parameter, Range, Space
 from hpsearch.spec.method import MethodSpec
 
@@ -40,7 +40,7 @@ def crossing(config: Config, epochs: int) -> float:
 
 def halving(method: str, **options: object) -> HalvingStrategy:
     spec = MethodSpec(method, {"min_epochs": 3, **options})
-    strategy = make_strategy(spec, SPACE, goal="minimize", seed=2)
+    strategy = make_strategy(spec, SPACE, goal="minimize", seed=2, trials=50)
     assert isinstance(strategy, HalvingStrategy)
     return strategy
 
@@ -114,10 +114,13 @@ def test_configs_are_compared_at_the_highest_rung_that_both_have_reached(
     assert not known.beats(one.id, new.id)
 
 
-def test_ashas_new_configs_are_random_and_the_models_in_turn() -> None:
+def test_one_in_four_of_ashas_new_configs_is_random() -> None:
     first, drawn = begun(halving("asha"), crossing, 20), halving("asha", proposals="random")
-    assert [each.by for each in first] == [""] * 10 + ["", "tpe"] * 5
+    by = ["bayesian"] * 3
+    assert [each.by for each in first] == [*[""] * 10, *by[1:], "", *by, "", *by]
     of_asha = [each for each in first if not each.by]
-    assert [each.config for each in of_asha] == [each.config for each in drawn.ask(15)]
-    # A quarter of all configs begins a rung higher.
-    assert Counter(each.epochs for each in first) == {3: 14, 9: 6}
+    assert [each.config for each in of_asha] == [each.config for each in drawn.ask(12)]
+    assert {each.epochs for each in first} == {3}
+    many = make_strategy(MethodSpec("asha"), SPACE, trials=1_001)
+    assert isinstance(many, HalvingStrategy)
+    assert isinstance(many._proposer, TPEStrategy)
