@@ -99,11 +99,9 @@ def _search(problem: Problem, method: str, seed: int, trials: int) -> Strategy:
     if method in PEERS:
         search: Strategy = make_peer(method, problem.space, seed, trials)
         return search
-    # With rungs, more trainings begin than end.
-    limit = None if method in WITH_RUNGS else trials
     # The study of the prior has two of the problems.
     spec = without_prior(method)
-    return make_strategy(spec, problem.space, goal="minimize", seed=seed, trials=limit)
+    return make_strategy(spec, problem.space, goal="minimize", seed=seed, trials=trials)
 
 
 def without_prior(method: str) -> MethodSpec:
