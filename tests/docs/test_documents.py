@@ -148,6 +148,14 @@ def test_the_model_s_file_predicts_as_shown(tmp_path, run_python):
     (tmp_path / "new.csv").write_text("size,town\n81.5,Ulm\n,\n")
     told = hpsearch("predict", "out", "new.csv", cwd=tmp_path).stdout.split()[1:]
     run_python(block("predict", "py") + f"assert labels == {told}\n")
+    for name in ("sweep.yaml", "homes.csv"):
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        (tmp_path / name).write_text(text.replace("size,", "floor size (m2),"), encoding="utf-8")
+    hpsearch("run", "sweep.yaml", "--out", "out", "--fresh", cwd=tmp_path)
+    check = "rows = {'floor size (m2)': tf.ones((2, 1)), 'town': tf.constant([['Ulm'], ['']])}\n"
+    check += "served = tf.saved_model.load('served')\n"
+    check += "assert abs(served.serve(rows) - model(rows)).numpy().max() < 1e-6\n"
+    run_python(block("serve", "py") + check)
 
 
 def run_commands(marker: str, home: Path) -> subprocess.CompletedProcess[str]:
@@ -274,7 +282,16 @@ for frame, rows in (of_optuna, 5), (of_keras_tuner, 5), (of_wandb, 1), (of_sklea
 MARKED = {
     "py": {
         *("ask-and-tell", "callbacks", "checkpoint", "dask", "keras-tuner", "known", "models"),
-        *("optimize", "oracle", "predict", "program", "scikit-learn", "tuners", "wandb-agent"),
+        *(
+            "optimize",
+            "oracle",
+            "predict",
+            "program",
+            "scikit-learn",
+            "serve",
+            "tuners",
+            "wandb-agent",
+        ),
     },
     "sh": {"compare", "main job", "rows", "sweep", "table", "tests", "trackers", "wandb"},
     "bash": {"slurm"},
