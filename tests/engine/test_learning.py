@@ -180,7 +180,7 @@ def test_killed_anywhere_it_goes_on_as_if_nothing_had_been(
 
 
 def test_promoted_trials_go_on_from_their_state(tmp_path: Path) -> None:
-    rows, executor = run(tmp_path, {"name": "asha", "brackets": 1})
+    rows, executor = run(tmp_path, {"name": "asha", "min_epochs": 1})
     assert len(rows) == 30
     # Every epoch once: the epochs trained are those of the table.
     assert executor.epochs == sum(len(result.curve) for _, _, result in rows.values())
