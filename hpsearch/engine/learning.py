@@ -6,7 +6,6 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from itertools import islice
 
 from hpsearch.engine.planning import Planner, Step, Trials, group, prefix_of
 from hpsearch.models.problem import Recipe
@@ -161,8 +160,6 @@ def _quantile(freedom: int) -> float:
     return float(t.ppf((1 + _CONFIDENCE) / 2, freedom))
 
 
-#: The methods learn from about this many results, so more would crowd out those of the search.
-MOST_LEARNED = 500
 #: No snapshot is stored beyond this size; without one a training starts anew, with equal results.
 _MOST_BYTES = 2**30
 
@@ -226,8 +223,7 @@ class AdaptivePlanner(Planner):
         trials: The sweep's trials; in a race, their executions may have all the race's seeds.
         longest: The largest `epochs` of the space, if trainings may be continued; else None.
         events: What the user's oracle did in earlier runs.
-        known: Results of others, whose configs are not trained; the method has the first
-            MOST_LEARNED of them before its first proposal.
+        known: Results of others, which the method has before its first proposal.
     """
 
     adaptive = True
@@ -247,7 +243,7 @@ class AdaptivePlanner(Planner):
         super().__init__(strategy, trials, repetitions, reuse.results)
         self._reuse, self._race, self._longest = reuse, race, longest
         self._events = tuple(events)
-        self._others = {outcome.config.id: outcome for outcome in known}
+        self._others = known
         #: True if trainings may halt before their config's last epoch.
         self._halts = strategy is None or bool(strategy.rungs)
         #: The epochs that each config was last proposed to reach; None for the config's `epochs`.
@@ -275,8 +271,7 @@ class AdaptivePlanner(Planner):
         outcomes = tuple(self._known_outcomes(configs))
         own = {config.id for config in configs}
         # A result of this search counts more than one of others.
-        learned = islice(self._others.values(), MOST_LEARNED)
-        others = [outcome for outcome in learned if outcome.config.id not in own]
+        others = [outcome for outcome in self._others if outcome.config.id not in own]
         self.past = Past(tuple(configs), (*others, *outcomes))
         self.strategy.restore(self.past.configs, self.past.outcomes)
         # The file may have gained a seed since.
@@ -297,11 +292,14 @@ class AdaptivePlanner(Planner):
     def _goal_of(self, config: Config) -> int | None:
         if not isinstance(self.strategy, HalvingStrategy):
             return None
-        first = self.strategy.first_epochs(config)
-        reached = [
-            rung for rung in self.strategy.rungs if rung > first and self._complete(config.id, rung)
-        ]
-        return max(reached, default=first)
+        goal, members = self.strategy.first_epochs(config), self._members[config.id]
+        for rung in self.strategy.rungs:
+            if rung <= goal:
+                continue
+            if not self._complete(config.id, rung) or all(self._ended(e, goal) for e in members):
+                break
+            goal = rung
+        return goal
 
     def _known_outcomes(self, configs: Iterable[Config]) -> Iterator[Outcome]:
         rungs: Sequence[int | None] = self.strategy.rungs if self.strategy is not None else ()
@@ -344,10 +342,6 @@ class AdaptivePlanner(Planner):
 
     def take(self, proposals: Sequence[Proposal]) -> Step:
         added = []
-        others = self._others.keys() - self._members.keys()
-        known = [proposal for proposal in proposals if proposal.config.id in others]
-        self.outcomes += (self._others[proposal.config.id] for proposal in known)
-        proposals = [proposal for proposal in proposals if proposal.config.id not in others]
         for proposal in proposals:
             self._goals[proposal.config.id] = proposal.epochs
             if proposal.config.id not in self._members:

@@ -10,7 +10,7 @@ from functools import cache, partial
 from typing import Any
 
 from hpsearch.data.specs import Task
-from hpsearch.engine.learning import MOST_LEARNED, AdaptivePlanner, CurveReuse, Race, Snapshots
+from hpsearch.engine.learning import AdaptivePlanner, CurveReuse, Race, Snapshots
 from hpsearch.engine.limits import Limits
 from hpsearch.engine.loop import Engine
 from hpsearch.engine.planning import FixedPlanner, Planner, Trials
@@ -245,9 +245,7 @@ class Run:
         method = prepared.search.method
         if method.halves or method.is_oracle:
             raise InputError(f"known: {NEEDS_WHOLE.format(method.name)}")
-        outcomes, line = read_known(
-            source, prepared.search.space, prepared.recipe, most=MOST_LEARNED
-        )
+        outcomes, line = read_known(source, prepared.search.space, prepared.recipe)
         self.listener(Said(f"known: {line}"))
         return outcomes, line
 

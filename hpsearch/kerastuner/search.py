@@ -429,7 +429,7 @@ def method_of(tuner: keras_tuner.Tuner) -> Mapping[str, Any]:
 
 
 def _bayesian(oracle: Any) -> dict[str, Any]:
-    options = {"beta": float(oracle.beta)}
+    options: dict[str, Any] = {"beta": float(oracle.beta), "prior": "none"}
     default = inspect.signature(type(oracle).__init__).parameters["alpha"].default
     if oracle.alpha != default:
         # If omitted, the noise is fitted.

@@ -16,7 +16,7 @@ from hpsearch.search.draws import grid_draws, random_draws, stream_of
 from hpsearch.search.encoding import Array, Encoding
 from hpsearch.search.prior import Study, complements, features
 from hpsearch.search.strategy import PRIOR, Outcome, Proposal
-from hpsearch.space.space import Config, Space
+from hpsearch.space.space import ENDLESS, Config, Space
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ _ENOUGH = 8
 
 
 class History:
-    """The proposals in order, then other configs with an outcome, ordered by id."""
+    """Other configs with an outcome, ordered by id, then the proposals in order."""
 
     def __init__(self, encoding: Encoding, *, maximize: bool) -> None:
         self._encoding = encoding
@@ -86,6 +86,10 @@ class History:
             self._losses[place] = np.nan
         return self._places[config.id]
 
+    def is_known(self, config: Config) -> bool:
+        """Check if a config has an outcome without having been proposed."""
+        return config.id in self._places and config.id not in self._proposed
+
     def __iter__(self) -> Iterator[str]:
         """Yield the proposals' ids in order."""
         return iter(self._proposed)
@@ -114,21 +118,15 @@ class History:
     def observations(self) -> Observations:
         """Return the configs that the space can express."""
         names, rows, losses = self._expressible()
-        places = np.array([self._place_of(name, TOP) for name in names])
+        places = np.array([TOP if name in self._proposed else KNOWN for name in names])
         has_loss = ~np.isnan(losses)
         return Observations(rows[has_loss], losses[has_loss], rows[~has_loss], places[has_loss])
 
-    def _place_of(self, name: str, rung: float) -> float:
-        """Return the place of a config's loss at a rung."""
-        return rung if name in self._proposed else KNOWN
-
     def _expressible(self) -> tuple[list[str], Array, Array]:
         """Return ids, rows and losses of the configs that the space can express."""
-        names, places = list(self._proposed), list(self._proposed.values())
-        if len(names) < len(self._places):
-            others = sorted(self._places.keys() - self._proposed.keys())
-            names += others
-            places += [self._places[name] for name in others]
+        names = sorted(self._places.keys() - self._proposed.keys())
+        names += self._proposed
+        places = [self._places[name] for name in names]
         rows = self._rows[places]
         usable = np.asarray(~np.isinf(rows).any(axis=1))
         if not usable.all():
@@ -142,14 +140,15 @@ class RungHistory(History):
     def __init__(self, encoding: Encoding, rungs: Sequence[int], *, maximize: bool) -> None:
         super().__init__(encoding, maximize=maximize)
         self._rungs = tuple(rungs)
-        self._at: dict[str, dict[float, float]] = {}
+        #: Config id -> index of a rung -> loss.
+        self._at: dict[str, dict[int, float]] = {}
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
         """Record outcomes; the last one for a config and rung counts."""
         super().tell(outcomes)
         for outcome in outcomes:
             reached = self._at.setdefault(outcome.config.id, {})
-            reached[self._place(outcome)] = self._loss(outcome)
+            reached[self._index_of(outcome)] = self._loss(outcome)
 
     def beats(self, first: str, second: str) -> bool:
         """Compare two proposals at the highest rung that both reached; a failed one never wins."""
@@ -161,12 +160,11 @@ class RungHistory(History):
         shared = max(one.keys() & two.keys(), default=None)
         return shared is not None and one[shared] < two[shared]
 
-    def _place(self, outcome: Outcome) -> float:
-        """Return the place of an outcome's epochs among the rungs, from 0 to 1."""
-        if outcome.epochs is None or len(self._rungs) == 1:
-            return TOP
-        below = bisect.bisect_left(self._rungs, outcome.epochs)
-        return min(below / (len(self._rungs) - 1), TOP)
+    def _index_of(self, outcome: Outcome) -> int:
+        last = len(self._rungs) - 1
+        if outcome.epochs is None:
+            return last
+        return min(bisect.bisect_left(self._rungs, outcome.epochs), last)
 
     def _pending(self, names: Sequence[str]) -> npt.NDArray[np.bool_]:
         return np.array([name not in self._at for name in names], bool)
@@ -189,11 +187,11 @@ class HighestRung(RungHistory):
             losses = np.array([self._loss_at(name, rung) for name in names])
             if np.isfinite(losses).sum() >= enough:
                 has_loss = ~np.isnan(losses)
-                pending, places = rows[self._pending(names)], np.full(has_loss.sum(), rung)
+                pending, places = rows[self._pending(names)], np.full(has_loss.sum(), TOP)
                 return Observations(rows[has_loss], losses[has_loss], pending, places)
         return super().observations()
 
-    def _loss_at(self, name: str, rung: float) -> float:
+    def _loss_at(self, name: str, rung: int) -> float:
         """Return a config's loss at a rung: NaN if unknown, infinite if it failed below."""
         losses = self._at.get(name, {})
         return losses.get(rung, np.inf if np.inf in losses.values() else np.nan)
@@ -203,12 +201,19 @@ class EveryRung(RungHistory):
     """Gives a model the scores of all rungs."""
 
     def observations(self) -> Observations:
-        """Return a row for each score."""
+        """Return a row for each score.
+
+        A program may end long before its last rung: its highest rung with a score is the top.
+        """
         names, rows, _ = self._expressible()
+        indices = [*range(len(self._rungs))]
+        if self._rungs[-1] == ENDLESS:
+            indices = sorted({index for losses in self._at.values() for index in losses})
+        rungs = dict(zip(reversed(indices), np.linspace(TOP, 0, len(indices)), strict=True))
         points = [
-            (row, loss, self._place_of(name, rung))
+            (row, loss, rungs[index])
             for name, row in zip(names, rows, strict=True)
-            for rung, loss in sorted(self._at.get(name, {}).items())
+            for index, loss in sorted(self._at.get(name, {}).items())
         ]
         data = np.array([row for row, _, _ in points]).reshape(len(points), rows.shape[1])
         losses, places = (np.array([point[k] for point in points]) for k in (1, 2))
@@ -308,7 +313,7 @@ class AdaptiveStrategy:
         if listed is not None:
             return Proposal(listed)
         if len(self.history) < len(self._listed_ids) + self._initial:
-            start = self._first_new(self._starts)
+            start = self._first_new(iter(self._starts))
             if start is not None:
                 return Proposal(start, by=PRIOR)
         if len(self.history) >= self._initial and not self._draws():
@@ -347,7 +352,11 @@ class AdaptiveStrategy:
 
     @cached_property
     def _drawn(self) -> list[Config]:
-        return list(islice(random_draws(self.space, self._seed), _INITIAL))
+        """The random configs that may come in the prior's place, none of which is one of its."""
+        others = self._listed_ids | {config.id for config in self._starts}
+        draws = random_draws(self.space, self._seed)
+        own = (c for c in draws if c.id not in others and not self.history.is_known(c))
+        return list(islice(own, _INITIAL))
 
     def foreseen_losses(self, rows: Array) -> Array:
         """Return the mean log regret that the prior expects, shape `(n,)`; zeros without one."""
@@ -367,24 +376,24 @@ class AdaptiveStrategy:
         return _BELIEF / max(len(self.history), 1)
 
     @cached_property
-    def _starts(self) -> Iterator[Config]:
+    def _starts(self) -> list[Config]:
         """The configs that the prior proposes first."""
         if self._study is None:
-            return iter(())
+            return []
         if self.table is not None:
             configs, rows = self.table
             # Half of the configs, so that another seed begins with others.
             random = np.random.default_rng([self._seed, self._stream])
             half = random.permutation(len(configs))[: max(_STARTS, len(configs) // 2)]
             logs = self._study(features(self.encoding, rows[half]))
-            return (configs[half[index]] for index in complements(logs, _STARTS))
+            return [configs[half[index]] for index in complements(logs, _STARTS)]
         points = self.sample()
         if not len(points):
             # The constraints exclude nearly all points.
-            return iter(())
+            return []
         logs = self._study(features(self.encoding, self.encoding.rows(points)))
         starts = (self.encoding.config(points[index]) for index in complements(logs, _STARTS))
-        return (config for config in starts if config is not None)
+        return [config for config in starts if config is not None]
 
     def sample(self) -> Array:
         """Return random points that satisfy the constraints, shape `(n, D)`."""

@@ -43,13 +43,15 @@ class _Search:
 
 def _study(search: _Search) -> Study | None:
     """Return the study if it covers the hyperparameters and the options do not decline it."""
-    default = "mlp" if search.space.kind.is_network else "none"
-    if search.options.get("prior", default) == "none":
+    asked = search.options.get("prior", "mlp" if search.space.kind.is_network else "none")
+    if asked == "none":
         return None
-    from hpsearch.search.prior import is_known, shipped
+    from hpsearch.search.prior import is_known, is_of_layers, shipped
 
+    # A program's `learning_rate` may be one of trees.
+    certain = search.space.kind.is_predefined or "prior" in search.options
     varied = (parameter.name for parameter in search.space.parameters if parameter.varies)
-    if not any(map(is_known, varied)):
+    if not any(map(is_known if certain else is_of_layers, varied)):
         return None
     return shipped().of(search.kinds) if search.kinds else shipped()
 

@@ -19,6 +19,7 @@ import numpy as np
 from hpsearch.search.encoding import Array, Dimension, Encoding
 from hpsearch.space.keras_names import ACTIVATIONS, OPTIMIZERS, Activation, Optimizer
 from hpsearch.space.mlp import DEFAULTS, LAYER_TYPES, LayerType, layer_of
+from hpsearch.space.space import Range
 
 #: The study's activations and optimizers; others may behave much like one of them.
 _ACTIVATIONS = ("relu", "elu", "selu", "gelu", "silu", "tanh", "sigmoid")
@@ -43,8 +44,14 @@ KNOWN = (
 
 def is_known(name: str) -> bool:
     """Check if the study covers a hyperparameter."""
+    return name in KNOWN or is_of_layers(name)
+
+
+def is_of_layers(name: str) -> bool:
+    """Check if a hyperparameter is one of hidden layers, so that a network has it."""
     stem, _, layer = name.rpartition("_")
-    return name in KNOWN or (stem in _OF_LAYERS and layer_of(f"units_{layer}") is not None)
+    whole = name in ("hidden_layers", "layer_type", *_OF_LAYERS)
+    return whole or (stem in _OF_LAYERS and layer_of(f"units_{layer}") is not None)
 
 
 @dataclass(frozen=True)
@@ -110,8 +117,11 @@ class _Columns:
         self._fixed = encoding.fixed
         self._rows = rows
         self.is_mlp = encoding.space.kind.is_predefined
-        self._defaults = DEFAULTS if self.is_mlp else DEFAULTS | _OF_FUNCTIONS
         self.names = (*self._dimensions, *self._fixed)
+        of_functions = DEFAULTS | _OF_FUNCTIONS
+        if "momentum" in self.names:
+            of_functions["optimizer"] = "sgd"
+        self._defaults = DEFAULTS if self.is_mlp else of_functions
 
     def numbers(self, name: str, read: Callable[[Any], float] = _number) -> Array:
         """Apply `read` to each row's value, shape `(n,)`; NaN without a value."""
@@ -130,7 +140,7 @@ class _Columns:
 def _numbers(dimension: Dimension, codes: Array, read: Callable[[Any], float]) -> Array:
     numbers = np.full(len(codes), np.nan)
     active = ~np.isnan(codes)
-    if dimension.parameter.choices is None:
+    if dimension.parameter.choices is None and isinstance(dimension.parameter.domain, Range):
         numbers[active] = dimension.numbers(codes[active])
         return numbers if read is _number else np.array([read(value) for value in numbers.tolist()])
     different, which = np.unique(codes[active], return_inverse=True)
@@ -197,6 +207,7 @@ def features(encoding: Encoding, rows: Array) -> dict[str, Array]:
     width = np.where(hidden, (_mean_of_layers(columns, "units", depth, units) - 6) / 2, 0.0)
     deep = np.where(hidden, (depth - 2.5) / 1.5, 0.0)
     normed = columns.numbers("layer_type", lambda value: "GAMMA" in _layer_type(value).parts)
+    normed = _filled(normed, 0.0)
     batch = np.log2(_positive(columns.numbers("batch_size"), DEFAULTS["batch_size"]))
     epochs = np.log2(_positive(columns.numbers("epochs"), DEFAULTS["epochs"]))
     l2 = _filled(columns.numbers("l2"), 0.0)
@@ -219,7 +230,7 @@ def features(encoding: Encoding, rows: Array) -> dict[str, Array]:
 def _of_optimizer(columns: _Columns) -> dict[str, Array]:
     """Return the features of the optimizer: its family, its rate in each family, its momentum."""
     family = columns.numbers("optimizer", lambda value: _optimizer(value).family)
-    nesterov = columns.numbers("optimizer", lambda value: _optimizer(value).nesterov)
+    nesterov = _filled(columns.numbers("optimizer", lambda v: _optimizer(v).nesterov), 0.0)
     implied = columns.numbers("optimizer", lambda value: _optimizer(value).momentum)
     momentum = np.where(
         family == 0, _filled(_filled(implied, columns.numbers("momentum")), 0.0), 0.0

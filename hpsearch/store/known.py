@@ -30,20 +30,16 @@ from hpsearch.wording import counted, is_number, listing, number, show
 _OURS = frozenset({"trial", "config", "status", "score"})
 
 
-def read_known(
-    source: Any, space: Space, recipe: Recipe, *, most: int
-) -> tuple[list[Outcome], str]:
+def read_known(source: Any, space: Space, recipe: Recipe) -> tuple[list[Outcome], str]:
     """Read the rows of a table as results of a space.
 
     Args:
         source: A CSV file, a results directory, `Results` or a pandas frame: a column for each
             hyperparameter that varies, and one of the metric's name or `score`.
-        most: Most results to learn from.
 
     Returns:
-        Each config once, with the mean of its rows' scores; of more than `most`, those to learn
-        from come first, half of them the best and half the last ones. And a line on how many
-        there are, and which rows are left out and why.
+        Each config once, with the mean of its rows' scores. And a line on how many there are, and
+        which rows are left out and why.
 
     Raises:
         InputError: A column is missing, the scores are of another metric, or no row is of the
@@ -66,17 +62,11 @@ def read_known(
         reason = left_out[0] if left_out else "it has no rows"
         raise InputError(f"known: no row of {name} is a result of this space ({reason})")
     means = {identity: fmean(each) for identity, (_, each) in scores.items()}
-    ranked = sorted(means, key=means.__getitem__, reverse=recipe.goal == "maximize")
-    best = number(means[ranked[0]])
+    best = number((max if recipe.goal == "maximize" else min)(means.values()))
     line = f"{counted(len(means), 'config')} of {name}, the best {recipe.metric} {best}"
     if left_out:
         line += f"; {counted(len(left_out), 'row')} left out, the first is {left_out[0]}"
-    first = ranked[: most // 2] if len(means) > most else []
-    if first:
-        line += f"; the method learns from the {len(first)} best and the last {len(first)} others"
-    best_ones = {*first}
-    others = [identity for identity in reversed(means) if identity not in best_ones]
-    return [Outcome(scores[identity][0], means[identity]) for identity in (*first, *others)], line
+    return [Outcome(scores[identity][0], mean) for identity, mean in means.items()], line
 
 
 def _table(source: Any) -> tuple[Any, str]:

@@ -200,17 +200,6 @@ def test_halted_trainings_are_left_out(tmp_path, capsys):
     )
 
 
-def test_of_many_results_the_best_and_the_last_count(capsys):
-    x = np.linspace(-10, 10, 2_000)
-    hpsearch.optimize(
-        bowl, PLANE, "bayesian", trials=2, verbose=2,
-        known=pd.DataFrame({"x": x, "y": 0.0, "score": x**2}),
-    )  # fmt: skip
-    said = capsys.readouterr().err
-    assert "known: 2000 configs of the table" in said.replace(",", "")
-    assert "learns from the 250 best and the last 250 others" in said
-
-
 def test_a_search_that_is_interrupted_does_not_say_that_it_ended(capsys):
     def objective(config):
         if config["x"] == 3:

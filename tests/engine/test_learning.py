@@ -162,19 +162,22 @@ METHODS = ["asha", "hyperband", RANDOM, "tpe", "bayesian"]
 
 
 @pytest.mark.parametrize(
-    ("method", "seeds"), [*((method, 1) for method in METHODS), ("asha", 2), ("tpe", 2)], ids=str
-)
+    ("method", "seeds", "failing"),
+    [*((m, 1, ()) for m in METHODS), *((m, 1, (2, 5)) for m in METHODS[:2]), ("asha", 2, ()),
+     ("tpe", 2, ())], ids=str,
+)  # fmt: skip
 def test_killed_anywhere_it_goes_on_as_if_nothing_had_been(
-    tmp_path: Path, method: Any, seeds: int
+    tmp_path: Path, method: Any, seeds: int, failing: tuple[int, ...]
 ) -> None:
     budget = {"trials": 14 // seeds}
-    whole, executor = run(tmp_path / "whole", method, seeds=seeds, budget=budget)
+    arguments: dict[str, Any] = {"seeds": seeds, "budget": budget, "failing": frozenset(failing)}
+    whole, executor = run(tmp_path / "whole", method, **arguments)
     assert len(whole) == 14
     cuts = range(0, len(executor.jobs), 3 if method == RANDOM else 5)
     for cut in cuts:
         place = tmp_path / str(cut)
-        _, killed = run(place, method, seeds=seeds, budget=budget, most=cut)
-        rows, resumed = run(place, method, seeds=seeds, budget=budget)
+        _, killed = run(place, method, most=cut, **arguments)
+        rows, resumed = run(place, method, **arguments)
         assert rows == whole
         assert killed.epochs + resumed.epochs == executor.epochs
 

@@ -12,7 +12,7 @@ from hpsearch.search.halving import HalvingStrategy
 from hpsearch.search.methods import make_strategy
 from hpsearch.search.strategy import Outcome, Proposal
 from hpsearch.search.tpe import TPEStrategy
-from hpsearch.space.space import Choices, Config, Kind, Parameter, Range, Space
+from hpsearch.space.space import ENDLESS, Choices, Config, Kind, Parameter, Range, Space
 from hpsearch.spec.method import MethodSpec
 
 SPACE = Space(
@@ -112,6 +112,17 @@ def test_configs_are_compared_at_the_highest_rung_that_both_have_reached(
     assert not known.beats(failed.id, two.id)
     assert not known.beats(new.id, one.id)
     assert not known.beats(one.id, new.id)
+
+
+def test_the_highest_rung_that_a_program_reached_is_the_top() -> None:
+    history = EveryRung(Encoding(SPACE), (3, 9, 27, 81, ENDLESS), maximize=True)
+    one, two = (Config({"x": x, "y": 0.5, "epochs": 27}) for x in (0.1, 0.2))
+    for config in (one, two):
+        history.propose(config)
+    history.tell([Outcome(one, 0.5, 3), Outcome(two, 0.4, 3)])
+    assert history.observations().places.tolist() == [1, 1]
+    history.tell([Outcome(one, 0.6, 9), Outcome(one, 0.7, 27)])
+    assert history.observations().places.tolist() == [0, 0.5, 1, 0]
 
 
 def test_one_in_four_of_ashas_new_configs_is_random() -> None:

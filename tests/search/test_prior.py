@@ -11,12 +11,13 @@ import pytest
 
 import hpsearch
 from hpsearch.errors import InputError
+from hpsearch.search.draws import grid_draws
 from hpsearch.search.encoding import Encoding
 from hpsearch.search.methods import make_strategy
 from hpsearch.search.prior import complements, features, is_known, shipped
 from hpsearch.search.strategy import PRIOR, Outcome
 from hpsearch.space.constraints import parse
-from hpsearch.space.space import Config, Kind, Space
+from hpsearch.space.space import Config, Drawn, Kind, Parameter, Range, Space
 from hpsearch.spec.method import MethodSpec
 from hpsearch.spec.parameters import ANYTHING, HYPERPARAMETERS, parse_parameter
 
@@ -180,6 +181,36 @@ def test_it_is_of_networks_unless_asked() -> None:
     assert {by for _, by in proposals("auto", 6, space=unknown)} == {""}
     known_is_fixed = space_of({"kernel_initializer": ["zeros", "he_normal"], "units": 32})
     assert {by for _, by in proposals("auto", 2, space=known_is_fixed)} == {""}
+
+
+@pytest.mark.parametrize("names", [("learning_rate",), ("learning_rate", "units")])
+def test_a_program_needs_a_hyperparameter_of_networks(names: tuple[str, ...]) -> None:
+    """Trees have a learning rate, too. W&B's distributions are no ranges."""
+    drawn = Drawn("log_uniform", (("min", -9.0), ("max", -1.0)))
+    parameters = [Parameter("learning_rate", drawn), Parameter("units", Range(8, 64))]
+    space = Space(tuple(p for p in parameters if p.name in names), kind=Kind.PROGRAM)
+    assert {by for _, by in proposals("auto", 5, space=space)} == {
+        PRIOR if "units" in names else ""
+    }
+
+
+def test_features_are_numbers_where_a_hyperparameter_is_inactive() -> None:
+    parameters = {"model": ["mlp", "svm"], "units": [8, 64]}
+    parameters["optimizer"] = {"values": ["adam", "nesterov"], "when": {"model": "mlp"}}
+    parameters["layer_type"] = {"values": ["dense", "batch_norm"], "when": {"model": "mlp"}}
+    encoding = Encoding(space_of(parameters, Kind.PROGRAM))
+    rows = np.array([encoding.row(config) for config in grid_draws(encoding.space)])
+    assert np.isnan(rows).any()
+    assert all(np.isfinite(values).all() for values in features(encoding, rows).values())
+
+
+def test_the_random_config_is_neither_known_nor_the_priors_own() -> None:
+    space = space_of({"units": [16, 32, 64, 128], "learning_rate": [0.001, 0.01, 0.1, 1.0]})
+    known = [p.config for p in make_strategy(MethodSpec("random"), space).ask(3)]
+    strategy: Any = make_strategy(MethodSpec("auto"), space, trials=50)
+    strategy.restore((), [Outcome(config, 1.0) for config in known])
+    others = {config.id for config in (*known, *strategy._starts)}
+    assert not others & {config.id for config in strategy._drawn}
 
 
 def test_its_first_configs_break_no_constraint() -> None:
