@@ -98,7 +98,7 @@ def adaptive_methods(table: pd.DataFrame) -> tuple[str, ...]:
     """Return the methods that use scores, unlike a grid or random draws.
 
     Other trials' scores decide which configs they try, or how long a config trains. The configs of
-    the prior are the same in each sweep.
+    the prior depend on none.
     """
     return tuple(
         method

@@ -65,13 +65,12 @@ def test_opposite_goals_have_no_difference_at_all(tmp_path):
 
 
 def test_a_table_of_two_data_sets_is_no_table_to_compare(tmp_path):
-    found = tables(tmp_path, Made(units([0.1, 0.2])), Made(units([0.3])))
+    tables(tmp_path, Made(units([0.1, 0.2])), Made(units([0.3])))
     path = tmp_path / "t0" / "results.csv"
     head, first, second = path.read_text().splitlines()
     path.write_text("\n".join([head, first, second.replace("d0123456789a", "d1")]) + "\n")
     mixed = read_tables([tmp_path / "t0", tmp_path / "t0"])
     assert "d0123456789a and d1" in refused(mixed)
-    assert comparing.differences(found) == []
 
 
 def test_recipes_and_versions_may_differ_and_are_told(tmp_path):

@@ -51,14 +51,6 @@ def two(tmp_path):
     return lambda *rows: read_tables(write_two(tmp_path, *rows))
 
 
-def test_shared_configs_are_paired_and_the_rest_left_out(two):
-    first, second = two(units([0.9, 0.8, 0.7]), units([0.6, 0.6, 0.99], first=2))
-    found = answer(first, second)
-    assert found.question is Question.PAIRED
-    assert found.n_pairs == 2
-    assert found.estimate.difference == pytest.approx(0.15)
-
-
 def test_methods_are_drawn_or_chosen_by_scores():
     chosen = ("tpe", "bayesian", "auto", "hyperband", "my:Oracle")
     drawn = ("random", "grid", "sobol", "", "keras_tuner.oracles:RandomSearchOracle")

@@ -72,14 +72,6 @@ def test_the_winner_of_several_beats_each_other_one():
     assert (found().decisive.first, found().decisive.second) == ("a", "b")
 
 
-def test_a_table_against_itself_is_a_tie(tmp_path):
-    path = write(tmp_path / "a", Made(seeded(units([0.5, 0.6, 0.7, 0.8, 0.9]), 0, 0.1)))
-    compared = compare_tables([path, path])
-    assert compared.labels == ("a", "a (2)")
-    assert compared.winner is None
-    assert (compared.difference, compared.interval, compared.p_value) == (0, (0, 0), 1)
-
-
 def test_three_tables_one_better_than_both(tmp_path):
     scores = [0.5, 0.6, 0.7, 0.8, 0.65, 0.75]
     noise = [0.01, -0.01, 0.02, 0.0, -0.02, 0.005]

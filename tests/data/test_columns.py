@@ -1,4 +1,4 @@
-"""Messy tables: missing values, dates, identifiers, and the options for them."""
+"""Messy tables: missing values, dates, identifiers, scaling, and the options for them."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_measurements_are_no_identifiers(values):
 
 
 @pytest.mark.parametrize("impute", ["median", "mean"])
-@pytest.mark.parametrize("scale", ["none", "standard", "minmax", "robust"])
+@pytest.mark.parametrize("scale", ["none", "standard", "minmax", "unit", "robust"])
 def test_missing_numbers_are_filled_from_training_rows(impute, scale):
     frame, y = messy()
     dataset = made(frame[["size", "rooms"]], y, impute=impute, scale=scale)
@@ -92,6 +92,7 @@ def test_missing_numbers_are_filled_from_training_rows(impute, scale):
         "none": None,
         "standard": (filled.mean(), filled.std()),
         "minmax": (filled.min(), np.ptp(filled)),
+        "unit": (filled.min(), np.ptp(filled)),
         "robust": (np.median(filled), np.ptp(np.quantile(filled, (0.25, 0.75)))),
     }[scale]
     if scale == "standard":
@@ -101,6 +102,17 @@ def test_missing_numbers_are_filled_from_training_rows(impute, scale):
         found = -dataset.input.offset[0] * width, width
     if expected:
         assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_constant_column_has_variance_one_and_its_unit_is_zero():
+    x, y = np.random.default_rng(0).normal(5, 3, size=(50, 3)), np.arange(50) % 2
+    for value in (0.1, 7.0, 1e6 + 0.1):
+        x[:, 1] = value
+        assert made(x, y).input.variance[1] == 1.0
+    unit = made(np.full((50, 1), 3.0), y, scale="unit").input
+    assert (unit.scale, unit.offset) == ((1.0,), (-3.0,))
+    bare = made(x, y, scale="none").input
+    assert bare.mean == bare.variance == bare.scale == bare.offset == ()
 
 
 def test_a_value_that_is_missing_elsewhere_only_gets_no_indicator():

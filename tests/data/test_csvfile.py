@@ -254,6 +254,11 @@ def test_with_decimal_commas_a_point_is_none(csv_file):
     assert {*dataset.train.x[:, 1].tolist()} == {1.25, 1.5}
     with pytest.raises(DataError, match=r":20: column 'a': '1.234' is not a number"):
         load(csv=csv_file(text + "1.234;1;1\n"), target="y", decimal=",")
+    path = csv_file("a;y\n" + "1,5;81,5\n2,5;950\n" * 9 + "3,5;250.000\n")
+    said = r":20: the target '250.000' is not a number with a decimal"
+    for task in (None, "regression"):
+        with pytest.raises(DataError, match=said):
+            load(csv=path, target="y", task=task)
 
 
 @pytest.mark.parametrize("cells", [("TRUE", "FALSE"), ("true", "false"), ("12.50", "3")])
@@ -314,6 +319,8 @@ def test_many_zip_codes_are_no_quantity(csv_file):
 def test_rows_to_predict_may_have_one_column(csv_file):
     rows, _ = read_rows(csv_file("a\n1\n2\n"), TableSpec(("a",)))
     assert rows.tolist() == [[1.0], [2.0]]
+    with pytest.raises(DataError, match=r":3: a blank line; write NA"):
+        read_rows(csv_file("a\n1\n\n3\n"), TableSpec(("a",)))
 
 
 def test_what_is_missing_is_spelt_as_in_the_file(csv_file):
@@ -329,15 +336,6 @@ def test_what_is_missing_is_spelt_as_in_the_file(csv_file):
         )
 
 
-@pytest.mark.parametrize("task", [None, "regression"])
-def test_with_decimal_commas_a_point_is_none_in_the_target(csv_file, task):
-    path = csv_file("a;y\n" + "1,5;81,5\n2,5;950\n" * 9 + "3,5;250.000\n")
-    with pytest.raises(
-        DataError, match=r":20: the target '250.000' is not a number with a decimal"
-    ):
-        load(csv=path, target="y", task=task)
-
-
 def test_what_is_odd_in_another_file_is_said(csv_file):
     text = "a,y\n" + "1.5,p\n2.5,q\n" * 9
     test = csv_file("a;y\n1;p\n2;\n", "test.csv")
@@ -345,8 +343,3 @@ def test_what_is_odd_in_another_file_is_said(csv_file):
     assert len(dataset.test) == 1
     said = [warning for warning in dataset.warnings if warning.startswith(f"{test}: ")]
     assert len(said) == 2
-
-
-def test_a_blank_line_of_the_only_column_is_no_row(csv_file):
-    with pytest.raises(DataError, match=r":3: a blank line; write NA"):
-        read_rows(csv_file("a\n1\n\n3\n"), TableSpec(("a",)))

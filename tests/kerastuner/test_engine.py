@@ -469,15 +469,9 @@ def test_progress_is_kerastuners(data, capsys):
     assert "budget" not in said
 
 
-def test_processes_that_share_trials_run_kerastuners_loop(monkeypatch, search):
+def test_processes_that_share_trials_run_kerastuners_loop(monkeypatch, capsys):
     """KerasTuner's distributed mode, which one variable announces."""
-    tuner = kt.RandomSearch(build, objective="val_loss", max_trials=1, **WHERE)
-    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
-    with pytest.raises(NotOnEngine, match="KERASTUNER_ORACLE_IP"):
-        tuner._hpsearch._request((X, Y), {})
 
-
-def test_a_worker_of_a_shared_search_has_a_client_in_place_of_the_oracle(monkeypatch, search):
     class Client:
         """Of an oracle's attributes it has what KerasTuner's OracleClient passes on."""
 
@@ -487,6 +481,7 @@ def test_a_worker_of_a_shared_search_has_a_client_in_place_of_the_oracle(monkeyp
     monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
     monkeypatch.setattr(tuner, "oracle", Client())
     assert not tuner._hpsearch.run((X, Y), {})
+    assert "KERASTUNER_ORACLE_IP" in capsys.readouterr().out
 
 
 def test_a_global_precision_that_workers_lack_is_said(search, capsys):

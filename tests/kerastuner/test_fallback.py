@@ -46,10 +46,6 @@ def batches():
         yield X, Y
 
 
-def batched():
-    return tf.data.Dataset.from_tensor_slices((X, Y)).batch(20)
-
-
 def with_methods(**methods):
     """Return a function that makes a tuner's class with methods of its own."""
     return lambda base: type("Own", (base,), methods)
@@ -81,7 +77,6 @@ CASES = {
     "oracle": ("Own.run_trial uses self.oracle", with_methods(run_trial=run_trial), *ROWS),
     "function": ("x is no array", with_methods(run_trial=is_a_function), (), {"scale": 2.0}),
     "generator": ("x is no array but generator", None, lambda: (batches(),), STEPS),
-    "dataset": ("steps_per_epoch counts batches", None, lambda: (batched().repeat(),), STEPS),
     "graph": ("made outside", None, *ROWS, {"hypermodel": on_a_graph(keras.Input((3,)))}),
     "replicas": (
         "there is a distribution_strategy",

@@ -244,13 +244,10 @@ def test_sorting_paging_and_choosing_a_trial_by_keyboard(visit, page_of):
 
 def test_the_first_screen_answers_and_words_filter_the_table(visit, source_of, page_of):
     seen = visit(page_of(100))
-    best = source_of(100).best
     first = seen.page.locator("#answer")
     box = first.bounding_box()
     # It fits into the first view, with what follows in sight.
     assert box["y"] + box["height"] < 900
-    assert f"{best['score']:.4f}" in seen.page.inner_text(".headline")
-    assert "the median trial has" in seen.page.inner_text(".headline")
     shares = first.locator(".mattered strong").all_inner_texts()
     assert shares == source_of(100).importance.singles[:3]
     assert first.locator(".advice li").count() >= 1
