@@ -10,8 +10,8 @@ tell. A last row covers all trials and the time to restore the search and ask on
 constraint.
 
 `--check` fails if an ask takes 10 ms or more on average with tpe, or 100 ms with bayesian or asha,
-which is bayesian over rungs, or if the asks of the last fifth, which are three times as far into the search as those of
-the second, take more than three times as long.
+which is bayesian over rungs, or if the asks of the last fifth, which are three times as far into
+the search as those of the second, take more than three times as long.
 """
 
 from __future__ import annotations

@@ -325,7 +325,7 @@ class Config:
 
     Attributes:
         values: The active values; an MLP's include the defaults of NOTES.
-        kind: The kind of thing described. Names such as `units` have a defined meaning only for the MLP.
+        kind: The kind of thing described. Names such as `units` have a meaning of hpsearch only for MLPs.
     """
 
     values: Mapping[str, Value]
