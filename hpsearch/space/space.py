@@ -325,7 +325,7 @@ class Config:
 
     Attributes:
         values: The active values; an MLP's include the defaults of NOTES.
-        kind: The kind of thing described. Names such as `units` have a meaning of hpsearch only for MLPs.
+        kind: The kind of thing described. Names such as `units` are defined for MLPs alone.
     """
 
     values: Mapping[str, Value]
