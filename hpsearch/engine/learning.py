@@ -292,14 +292,8 @@ class AdaptivePlanner(Planner):
     def _goal_of(self, config: Config) -> int | None:
         if not isinstance(self.strategy, HalvingStrategy):
             return None
-        goal, members = self.strategy.first_epochs(config), self._members[config.id]
-        for rung in self.strategy.rungs:
-            if rung <= goal:
-                continue
-            if not self._complete(config.id, rung) or all(self._ended(e, goal) for e in members):
-                break
-            goal = rung
-        return goal
+        first = self.strategy.first_epochs(config)
+        return max([first, *(outcome.epochs or 0 for outcome in self._known_outcomes([config]))])
 
     def _known_outcomes(self, configs: Iterable[Config]) -> Iterator[Outcome]:
         rungs: Sequence[int | None] = self.strategy.rungs if self.strategy is not None else ()

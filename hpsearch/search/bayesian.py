@@ -159,7 +159,7 @@ _MOST_KNOWN = 1_000
 #: Every other proposal must improve by this many standard deviations, so that it explores more;
 #: the proposals between refine the best config.
 _MARGIN = 0.01
-#: Fewer losses have no scale of their own.
+#: The least number of losses from which their scale is taken.
 _FEW = 3
 _RANDOM, _NEAR = 500, 200
 _PARENTS = 10
@@ -218,8 +218,8 @@ class BayesianStrategy(AdaptiveStrategy):
         """Return the process, the loss to improve on, and the configs to search around.
 
         Losses at several places have a process over configs and places, and the least mean at the
-        top is to be improved on. So a score at a lower rung, or a known one, counts as far as such
-        scores have predicted those at the top.
+        top is to be improved on. So lower rungs and known results count as far as they have
+        predicted the scores at the top.
         """
         features, losses = self._features(data.rows), _standardized(data)
         if (data.places == TOP).all():

@@ -282,16 +282,8 @@ for frame, rows in (of_optuna, 5), (of_keras_tuner, 5), (of_wandb, 1), (of_sklea
 MARKED = {
     "py": {
         *("ask-and-tell", "callbacks", "checkpoint", "dask", "keras-tuner", "known", "models"),
-        *(
-            "optimize",
-            "oracle",
-            "predict",
-            "program",
-            "scikit-learn",
-            "serve",
-            "tuners",
-            "wandb-agent",
-        ),
+        *("optimize", "oracle", "predict", "program", "scikit-learn", "serve", "tuners"),
+        "wandb-agent",
     },
     "sh": {"compare", "main job", "rows", "sweep", "table", "tests", "trackers", "wandb"},
     "bash": {"slurm"},
