@@ -26,6 +26,9 @@ parameters: {units: {values: [400, 410, 420, 430]}, epochs: [50], hidden_layers:
 seeds: 2
 execution: {workers: 1, threads: 1}
 """
+# Until it is ready, a page that reloads itself hides its mark as well.
+LAST_PAGE = """document.documentElement.dataset.ready === 'yes'
+    && document.getElementById('live').hidden"""
 
 
 def test_it_writes_while_a_run_holds_the_directory_and_after_each_change(tmp_path, monkeypatch):
@@ -125,7 +128,7 @@ def test_it_stays_as_the_reader_left_it(visit, tmp_path):
     assert "dense" not in shown
     # The last page does not reload itself, and is as the reader left the one before it.
     write(401)
-    seen.wait("document.getElementById('live').hidden")
+    seen.wait(LAST_PAGE)
     assert state() == before
     drawn = loads()
     page.wait_for_timeout(2500)
@@ -208,6 +211,6 @@ def watched(visit, run, report, out):
         seen.wait(f"{payload}.sweeps[0].total >= {rows}", 40)
         counts.add(rows)
     assert len(counts) > 2
-    seen.wait("document.getElementById('live').hidden")
+    seen.wait(LAST_PAGE)
     assert seen.matching() == 4
     return seen
