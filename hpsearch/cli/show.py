@@ -71,14 +71,25 @@ def _optimizers() -> Rows:
         yield name, f"{optimizer.name} with {text}" if optimizer.implied else text
 
 
+#: Metric that Keras lacks -> what it is.
+_ADDED = {
+    "balanced_accuracy": "the mean recall of the classes",
+    "brier": "the squared error of the probabilities",
+    "cohen_kappa": "Cohen's kappa",
+    "mcc": "Matthews' correlation",
+}
+
+
 def _metrics() -> Rows:
-    yield "val_loss", "minimize; the loss"
+    yield "val_loss", "minimize; the loss, for classes the log loss"
     yield "val_accuracy", "maximize; for classes"
     yield "val_mae", "minimize; for numbers"
     for name, metric in KERAS_METRICS.items():
         rows = ", for several classes" if metric.of_several else ", for classes" * metric.of_classes
-        if metric.k is None:
-            yield f"val_{name}", f"{metric.goal}; {metric.keras}{rows}"
+        if "k" not in metric.fixed:
+            given = "".join(f" with {key}={value}" for key, value in metric.fixed.items())
+            text = f"{metric.keras}{given}" if metric.keras else _ADDED[name]
+            yield f"val_{name}", f"{metric.goal}; {text}{rows}"
     yield "val_top_5_accuracy", "maximize; and so on from 2 to 20, for several classes"
 
 

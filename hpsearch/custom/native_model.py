@@ -366,7 +366,9 @@ def _settings(loss_or_metric: Any, *but: str) -> dict[str, Any]:
 _WITHOUT_ARGUMENT: Final = {"from_logits", "thresholds"}
 #: Keras' class -> metric.
 _METRICS: Final = {
-    getattr(keras.metrics, each.keras): each for each in KERAS_METRICS.values() if each.native
+    getattr(keras.metrics, metric.keras): metric
+    for metric in KERAS_METRICS.values()
+    if metric.native and metric.keras
 }
 
 

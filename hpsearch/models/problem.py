@@ -55,6 +55,7 @@ class Recipe:
         tolerant: As in KerasTuner, only a loss that is not finite ends a training, whose best
             epoch with a finite score then counts. If false, a training has diverged once any
             metric is not finite.
+        also: Metrics that an MLP reports beside the scored one, without `val_`.
         alone: Whether only the scored metric can make a training diverge: a program reports other
             metrics only in some epochs.
     """
@@ -74,12 +75,13 @@ class Recipe:
     tolerant: bool = False
     summed: tuple[tuple[str, int], ...] = ()
     alone: bool = False
+    also: tuple[str, ...] = ()
 
     @property
-    def keras_metric(self) -> str:
-        """The scored metric without `val_`; empty if any model reports it."""
-        name = self.metric.removeprefix("val_")
-        return "" if self.model or name in _REPORTED else name
+    def more_metrics(self) -> tuple[str, ...]:
+        """The metrics, without `val_`, that not every MLP reports: the scored one, and others."""
+        names = () if self.model else (self.metric.removeprefix("val_"), *self.also)
+        return tuple(name for name in dict.fromkeys(names) if name not in _REPORTED)
 
     def better(self, score: float, than: float) -> bool:
         """Check if `score` is strictly better than `than`."""

@@ -1,4 +1,4 @@
-"""Compute Keras' metrics of an epoch's predictions, in NumPy.
+"""Compute Keras' metrics of an epoch's predictions in NumPy, and some that Keras lacks.
 
 In all functions, `y` and `p` are targets and predictions `(n_samples, outputs)`, float32, unless
 stated otherwise, and `w` the weights of the rows `(n_samples,)`, or None.
@@ -7,20 +7,22 @@ stated otherwise, and `w` the weights of the rows `(n_samples,)`, or None.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
+Counts = npt.NDArray[np.float64]
 Weights = Floats | None
 #: Function of targets, predictions and weights.
 MetricOf = Callable[[npt.NDArray[Any], Floats, Weights], float]
 
 #: `keras.config.epsilon()`.
 _EPSILON = 1e-7
+_HALF = 0.5
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,29 @@ def root_of_squared_error(y: Floats, p: Floats, w: Weights) -> float:
 def absolute_error(y: Floats, p: Floats, w: Weights) -> float:
     """Return the mean absolute error."""
     return _mean(np.abs(p - y), w)
+
+
+def r2_score(y: Floats, p: Floats, w: Weights) -> float:
+    """Return the mean R squared of the outputs, 0 for one that is constant.
+
+    Source: `keras.metrics.R2Score`.
+    """
+    weights = np.ones(len(y)) if w is None else w.astype(np.float64)
+    y, p = y.astype(np.float64), p.astype(np.float64)
+    errors = weights @ np.square(y - p)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        spreads = weights @ np.square(y - weights @ y / weights.sum())
+        scores = 1 - errors / spreads
+    return float(np.mean(np.where(np.isinf(scores), 0.0, scores)))
+
+
+def brier(y: Floats, p: Floats, w: Weights) -> float:
+    """Return the mean over rows of the squared error, summed over outputs.
+
+    Source: Brier, Verification of forecasts expressed in terms of probability (1950); with one
+    output half of it, as in `sklearn.metrics.brier_score_loss`.
+    """
+    return float(y.shape[1] * squared_error(y, p, w))
 
 
 def binary_accuracy(y: Floats, p: Floats, w: Weights, *, threshold: float = 0.5) -> float:
@@ -176,6 +201,45 @@ def _precision_recall_area(true: npt.NDArray[np.float64], said: npt.NDArray[np.f
     both = (said[:-1] > 0) & (said[1:] > 0)
     ratio = np.divide(said[:-1], said[1:], out=np.ones_like(slope), where=both)
     return _ratio(float(np.sum(slope * (gained + intercept * np.log(ratio)))), float(true[0]))
+
+
+def of_counts(y: Floats, p: Floats, w: Weights, *, metric: str) -> float:
+    """Return a metric of `OF_COUNTS`."""
+    classes = max(2, y.shape[1])
+    true, said = (
+        values.argmax(axis=1) if values.shape[1] > 1 else (values[:, 0] > _HALF).astype(np.intp)
+        for values in (y, p)
+    )
+    counts = np.bincount(true * classes + said, weights=w, minlength=classes**2)
+    return OF_COUNTS[metric](counts.reshape(classes, classes).astype(np.float64))
+
+
+def _balanced_accuracy(counts: Counts) -> float:
+    """Return the mean recall of the classes that occur."""
+    rows = counts.sum(axis=1)
+    return float(np.mean((np.diag(counts) / np.maximum(rows, _EPSILON))[rows > 0]))
+
+
+def _cohen_kappa(counts: Counts) -> float:
+    """Source: Cohen, A coefficient of agreement for nominal scales (1960)."""
+    true, said, rows = counts.sum(axis=1), counts.sum(axis=0), counts.sum()
+    return _ratio(float(np.trace(counts) * rows - true @ said), float(rows**2 - true @ said))
+
+
+def _matthews_correlation(counts: Counts) -> float:
+    """Source: Gorodkin, Comparing two K-category assignments (2004)."""
+    true, said, rows = counts.sum(axis=1), counts.sum(axis=0), counts.sum()
+    spread = math.sqrt((rows**2 - said @ said) * (rows**2 - true @ true))
+    return _ratio(float(np.trace(counts) * rows - true @ said), spread)
+
+
+#: Metric -> its function of the rows of each class (row) and predicted class (column), `(k, k)`;
+#: 0 where it is 0 / 0. The predicted class is that of the largest output, or of an only one by 0.5.
+OF_COUNTS: Final[Mapping[str, Callable[[Counts], float]]] = {
+    "balanced_accuracy": _balanced_accuracy,
+    "cohen_kappa": _cohen_kappa,
+    "mcc": _matthews_correlation,
+}
 
 
 def _mean(values: npt.NDArray[Any], w: Weights) -> float:

@@ -313,17 +313,17 @@ def _loss(problem: Problem) -> str:
 
 def _measures(problem: Problem) -> tuple[Measure, ...]:
     """Return an MLP's metrics, with the arguments that Keras' get in `training.measures`."""
-    name, task = problem.recipe.keras_metric, problem.target.task
-    usual = Measure("mae" if task is Task.REGRESSION else "accuracy")
-    if not name:
-        return (usual,)
-    metric = require(KERAS_METRICS.get(name))
-    require(metric.native and (task is Task.MULTICLASS or not metric.of_several))
-    # Other metrics of a regression depend on the targets' mean, which training subtracts.
-    require(task is not Task.REGRESSION or not metric.of_classes)
-    settings = metric.settings(problem.target.outputs)
-    of = partial(getattr(metrics, metric.native), **settings)
-    return usual, Measure(name, of, sparse=metric.sparse)
+    task = problem.target.task
+    measures = [Measure("mae" if task is Task.REGRESSION else "accuracy")]
+    for name in problem.recipe.more_metrics:
+        metric = require(KERAS_METRICS.get(name))
+        require(metric.native and (task is Task.MULTICLASS or not metric.of_several))
+        # Other metrics of a regression depend on the targets' mean, which training subtracts.
+        require(task is not Task.REGRESSION or not metric.of_classes)
+        settings = metric.settings(problem.target.outputs)
+        of = partial(getattr(metrics, metric.native), **settings)
+        measures.append(Measure(name, of, sparse=metric.sparse))
+    return tuple(measures)
 
 
 def _stateless(seed: int) -> int:

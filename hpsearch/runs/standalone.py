@@ -37,7 +37,7 @@ def write_standalone(source: Source, out: Path, which: Which) -> Execution:
     run = open_run(source)
     execution, result = run.scored(which)
     recipe = run.recipe
-    if run.sweep.builder or recipe.keras_metric or not recipe.metric.startswith("val_"):
+    if run.sweep.builder or recipe.more_metrics or not recipe.metric.startswith("val_"):
         raise NotSupportedError(
             "the program trains hpsearch's own MLPs and measures val_loss, val_accuracy and "
             "val_mae; `hpsearch reproduce` without --script trains other rows again"

@@ -149,11 +149,11 @@ class MetricClass:
     """A metric that needs no arguments.
 
     Attributes:
-        keras: The class in `keras.metrics`.
+        keras: The class in `keras.metrics`; empty if Keras has none.
         goal: `maximize` or `minimize`.
         native: The function in `native.metrics`; empty if there is none.
         arguments: The function's arguments, by their names in Keras.
-        k: The argument of a metric of the k largest predictions, if the name contains it.
+        fixed: The arguments that the name stands for, such as `k` of `top_5_accuracy`.
         of_classes: Whether it needs classes; other metrics work for any numbers.
         of_several: Whether it needs several classes, and so does not work for one sigmoid.
     """
@@ -162,7 +162,7 @@ class MetricClass:
     goal: str
     native: str = ""
     arguments: tuple[str, ...] = ()
-    k: int | None = None
+    fixed: Mapping[str, Any] = field(default_factory=dict)
     of_classes: bool = False
     of_several: bool = False
 
@@ -176,7 +176,7 @@ class MetricClass:
         if "average" in self.arguments:
             # Without a threshold Keras takes the largest column, but binary targets have only one.
             return {"average": "macro", **({"threshold": 0.5} if outputs == 1 else {})}
-        return {} if self.k is None else {"k": self.k}
+        return dict(self.fixed)
 
 
 _F_SCORE: Final = ("f_score", ("threshold", "average", "beta"))
@@ -190,6 +190,7 @@ _NATIVE: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "MeanAbsoluteError": ("absolute_error", ()),
     "MeanSquaredError": ("squared_error", ()),
     "Precision": ("precision", ("thresholds",)),
+    "R2Score": ("r2_score", ()),
     "Recall": ("recall", ("thresholds",)),
     "RootMeanSquaredError": ("root_of_squared_error", ()),
     "SparseCategoricalAccuracy": ("sparse_accuracy", ()),
@@ -202,6 +203,8 @@ _SHORT: Final = {
     "mape": "mean_absolute_percentage_error",
     "mse": "mean_squared_error",
     "msle": "mean_squared_logarithmic_error",
+    "pr_auc": "auc",
+    "r2": "r2_score",
     "rmse": "root_mean_squared_error",
     "top_k_accuracy": "top_k_categorical_accuracy",
     **{f"top_{k}_accuracy": "top_k_categorical_accuracy" for k in range(2, 21)},
@@ -218,12 +221,19 @@ def _metric(name: str) -> MetricClass:
     keras, goal = _TABULATED[_SHORT.get(name, name)]
     native, arguments = _NATIVE.get(keras, ("", ()))
     of_k = re.fullmatch(r"top_(\d+)_accuracy", name)
-    k = int(of_k[1]) if of_k else None
+    fixed = {"k": int(of_k[1])} if of_k else {"curve": "PR"} if name == "pr_auc" else {}
     of_classes, of_several = (bool(pattern.search(name)) for pattern in (_OF_CLASSES, _OF_SEVERAL))
-    return MetricClass(keras, goal, native, arguments, k, of_classes, of_several)
+    return MetricClass(keras, goal, native, arguments, fixed, of_classes, of_several)
 
 
-_METRICS: Final = {name: _metric(name) for name in (*_TABULATED, *_SHORT)}
+_METRICS: Final = {
+    **{name: _metric(name) for name in (*_TABULATED, *_SHORT)},
+    "brier": MetricClass("", "minimize", "brier", of_classes=True),
+    **{
+        name: MetricClass("", "maximize", "of_counts", fixed={"metric": name}, of_classes=True)
+        for name in ("balanced_accuracy", "cohen_kappa", "mcc")
+    },
+}
 #: Name -> metric, except those that every MLP reports.
 KERAS_METRICS: Final = {name: metric for name, metric in _METRICS.items() if name != "accuracy"}
 

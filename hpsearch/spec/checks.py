@@ -102,6 +102,8 @@ def _model_faults(sweep: ModelFields, broken: Broken) -> Iterator[Fault]:
 
 def _program_faults(sweep: ProgramFields, broken: Broken) -> Iterator[Fault]:
     """Yield faults between valid parts that only a sweep over a program has."""
+    if "metric" not in broken.keys:
+        yield from _also(sweep, "all that a program reports is in curves.csv")
     if not broken.parameters and not (_SEARCHING | {"parameters"}) & broken.keys:
         yield from _halving(sweep)
     if not {"program", "command"} & broken.keys:
@@ -270,10 +272,16 @@ def _metric(sweep: ModelFields) -> Iterator[Fault]:
     if name == "weights":
         yield ("metric",), "weights is no score; it is a column of results.csv"
     if sweep.kind.is_model:
+        yield from _also(sweep, "the metrics that your model is compiled with are reported")
         return
     if name in {"regression": _ACCURACY, "classification": _ERRORS}.get(task or "", ()):
         use = "val_mae" if task == "regression" else "val_accuracy"
         yield ("metric",), f"{name} is not for {task}; use {use} or val_loss"
+
+
+def _also(sweep: ModelFields | ProgramFields, instead: str) -> Iterator[Fault]:
+    if sweep.metric is not None and sweep.metric.also:
+        yield ("metric", "also"), f"is for hpsearch's own MLPs; leave it out: {instead}"
 
 
 def is_regression(sweep: ModelFields) -> bool:

@@ -69,6 +69,11 @@ class MetricSpec(Spec):
     epoch: Literal["last", "best"] = choice(
         ("last", "best"), "epoch", "Epoch whose value is the score.", "best"
     )
+    also: tuple[str, ...] | None = key(
+        sequence(text().then(lambda name: name.removeprefix("val_")), "metrics", unique=True),
+        "Metrics of an MLP that are reported as well.",
+        ["auc", "mcc"],
+    )
 
     def check(self, _: Collection[str]) -> Iterator[Fault]:
         if not self.goal and self.name not in METRICS:

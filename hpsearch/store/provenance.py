@@ -30,8 +30,9 @@ def make_recipe(sweep: Sweep, task: Task) -> Recipe:
     builder, model = sweep.builder, sweep.mlp
     default = "val_loss" if task in (Task.REGRESSION, Task.OWN) else "val_accuracy"
     metric = sweep.metric.name if sweep.metric else default
-    if not builder:
-        _require_metric(metric, task, sweep)
+    also = sweep.metric.also or () if sweep.metric else ()
+    for name in () if builder else (metric, *also):
+        _require_metric(name, task, sweep)
     stopping = sweep.early_stopping
     return Recipe(
         sweep_seed=sweep.seed,
@@ -44,6 +45,7 @@ def make_recipe(sweep: Sweep, task: Task) -> Recipe:
         model=builder,
         late="default" if builder and sweep.method.enumerates else "drawn",
         weighted=sweep.class_weight is not None or sweep.data.weighted,
+        also=also,
     )
 
 
@@ -60,7 +62,7 @@ def _require_metric(metric: str, task: Task, sweep: Sweep) -> None:
     ):
         raise InputError(
             f"metric: {metric!r} is not reported for a {task} target; there are "
-            f"{', '.join(usual)}, and Keras' other metrics for such a target"
+            f"{', '.join(usual)}, and those of `hpsearch list metrics` that suit such a target"
         )
     if {name, f"val_{name}"} & {*sweep.parameters, *(n for c in sweep.configs for n in c)}:
         raise InputError(
@@ -80,6 +82,8 @@ def identify(sweep: Sweep, dataset: Dataset, recipe: Recipe) -> Identity:
         given["callbacks"] = sweep.data.memory["callbacks"]
     if sweep.data.impute == "mean":
         given["impute"] = sweep.data.impute
+    if recipe.also:
+        given["also"] = list(recipe.also)
     if recipe.summed:
         given["sum_of"] = dict(recipe.summed)
     return Identity(

@@ -148,11 +148,10 @@ def results_table(
     """Make the results table: a row for each record, by trial, seed and fold.
 
     Args:
-        task: Decides the metric columns; the other metrics of a custom model follow.
+        task: Decides the first metric columns.
         hyperparameters: Names in file order. An MLP's table begins with the notes' seven; others
             that trials have come last.
-        scored: The scored metric's name, or `name:goal:epoch`; it gets columns if the task's
-            metrics do not include it.
+        scored: The scored metric's name, or `name:goal:epoch`; its columns come next.
     """
     import pandas as pd  # slow to import
 
@@ -185,15 +184,15 @@ def curves_table(
 
 
 def _metrics(records: Sequence[Record], task: Task, scored: str, kind: Kind) -> list[str]:
-    """Return the task's metrics and the scored one; for a custom model, all that it reports."""
-    usual = TASK_METRICS[task]
+    """Return the task's metrics, the scored one, and what else the trainings report."""
+    name = scored.partition(":")[0]
+    of_mlp = name.removeprefix("val_")
+    first = [of_mlp, f"val_{of_mlp}"] if of_mlp else []
     if kind.names_metrics:
-        first = [] if kind.is_model else [scored.partition(":")[0]]
-        curves = (record.result.curve for record in records)
-        met = (name for curve in curves if len(curve) for name in curve[0])
-        return list(dict.fromkeys([*usual, *first, *met]))
-    name = scored.partition(":")[0].removeprefix("val_")
-    return [*usual] if not name or name in usual else [*usual, name, f"val_{name}"]
+        first = [] if kind.is_model else [name]
+    curves = (record.result.curve for record in records)
+    met = (name for curve in curves if len(curve) for name in curve[0])
+    return list(dict.fromkeys([*TASK_METRICS[task], *first, *met]))
 
 
 def _columns_of(metrics: Iterable[str], taken: Collection[str]) -> dict[str, str]:

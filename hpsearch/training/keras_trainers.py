@@ -108,7 +108,7 @@ def _kind(model: keras.Model, request: TrainerRequest) -> str:
     recipe, config = request.problem.recipe, MLPConfig(request.values)
     # XLA lacks kernels for some Keras metrics, might not support a user's layers, and is untested
     # with weighted rows.
-    if recipe.weighted or recipe.keras_metric or is_custom(config.layer_type):
+    if recipe.weighted or recipe.more_metrics or is_custom(config.layer_type):
         return "graph"
     outputs = request.problem.target.outputs
     widths = (math.prod(model.input_shape[1:]), *config.widths, outputs)

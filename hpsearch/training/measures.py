@@ -12,6 +12,7 @@ import tensorflow as tf
 from hpsearch.data.dataset import unpacked
 from hpsearch.data.specs import ArrayPart, Target, Task
 from hpsearch.models.problem import Recipe
+from hpsearch.native import metrics
 from hpsearch.space.keras_names import KERAS_METRICS
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 Tensor = Any
 #: TensorFlow shares memory only if aligned for Eigen's vector instructions.
 _ALIGNMENT_BYTES = 64
+_HALF = 0.5
 
 
 class KerasMetric:
@@ -33,9 +35,8 @@ class KerasMetric:
     def __init__(self, name: str, target: Target) -> None:
         self.name = name
         self._target = target
-        metric = KERAS_METRICS[name]
-        self._sparse = metric.sparse
-        self._metric = getattr(keras.metrics, metric.keras)(**metric.settings(target.outputs))
+        self._sparse = KERAS_METRICS[name].sparse
+        self._metric = _keras_metric(name, target.outputs)
 
     def reset(self) -> None:
         """Forget all rows."""
@@ -58,6 +59,45 @@ class KerasMetric:
     def result(self) -> Tensor:
         """Return the metric of all rows so far, as a scalar."""
         return tf.cast(self._metric.result(), tf.float32)
+
+
+def _keras_metric(name: str, outputs: int) -> Any:
+    metric = KERAS_METRICS[name]
+    if metric.keras:
+        return getattr(keras.metrics, metric.keras)(**metric.settings(outputs))
+    if metric.native == "of_counts":
+        return _MetricOfCounts(metrics.OF_COUNTS[name], max(2, outputs))
+    return keras.metrics.MeanMetricWrapper(_squared_error)
+
+
+def _squared_error(y: Tensor, prediction: Tensor) -> Tensor:
+    return tf.reduce_sum(tf.square(tf.cast(y, tf.float32) - prediction), axis=-1)
+
+
+class _MetricOfCounts:
+    """A metric of `native.metrics.OF_COUNTS`, with the methods of Keras' metrics."""
+
+    def __init__(self, of: Callable[[Any], float], classes: int) -> None:
+        self._of, self._classes = of, classes
+        self._counts = tf.Variable(tf.zeros((classes, classes), tf.int32))
+
+    def reset_state(self) -> None:
+        """Forget all rows."""
+        self._counts.assign(tf.zeros_like(self._counts))
+
+    def update_state(self, y: Tensor, prediction: Tensor) -> None:
+        """Count rows, of targets and predictions `(rows, outputs)`."""
+        true, said = (
+            tf.argmax(values, axis=-1) if values.shape[-1] > 1 else values[:, 0] > _HALF
+            for values in (y, prediction)
+        )
+        classes = (tf.cast(true, tf.int32), tf.cast(said, tf.int32))
+        self._counts.assign_add(tf.math.confusion_matrix(*classes, self._classes))
+
+    def result(self) -> Tensor:
+        """Return the metric of the rows so far, a scalar."""
+        counts = tf.cast(self._counts, tf.float64)
+        return tf.ensure_shape(tf.numpy_function(self._of, [counts], tf.float64), ())
 
 
 Sums = tuple[Tensor, ...]
@@ -170,12 +210,11 @@ class MLPMeasures(Measures):
         super().__init__(model, recipe, target)
         self._loss = keras.losses.get(recipe.loss)
         self._name, self._metric = metric_of(recipe, target)
-        scored = recipe.keras_metric
-        self._scored = KerasMetric(scored, target) if scored else None
+        self._more = [KerasMetric(name, target) for name in recipe.more_metrics]
 
     def build(self, x: Tensor, y: Tensor) -> None:
-        if self._scored is not None:
-            self._scored.add(self._in_own_units(self.prepare(y)), self._model(x))
+        for metric in self._more:
+            metric.add(self._in_own_units(self.prepare(y)), self._model(x))
 
     def prepare(self, y: Tensor) -> Tensor:
         return prepared(y, self._recipe, self._target)
@@ -187,14 +226,14 @@ class MLPMeasures(Measures):
         return loss + (tf.add_n(list(map(tf.reduce_sum, penalties))) if penalties else 0.0)
 
     def start(self) -> Sums:
-        if self._scored is not None:
-            self._scored.reset()
+        for metric in self._more:
+            metric.reset()
         return tf.constant(0.0), tf.constant(0.0)
 
     def _add_metrics(self, sums: Sums, batch: Batch) -> Sums:
         _, y, prediction, _ = batch
-        if self._scored is not None:
-            self._scored.add(y, prediction)
+        for metric in self._more:
+            metric.add(y, prediction)
         values = self._metric(y, prediction)
         if len(values.shape) > 1:
             values = tf.reduce_mean(values, axis=tuple(range(1, len(values.shape))))
@@ -202,9 +241,7 @@ class MLPMeasures(Measures):
 
     def result(self, sums: Sums, rows: int) -> dict[str, Tensor]:
         numbers = {"loss": _mean(sums[0], rows), self._name: _mean(sums[1], rows)}
-        if self._scored is not None:
-            numbers[self._scored.name] = self._scored.result()
-        return numbers
+        return numbers | {metric.name: metric.result() for metric in self._more}
 
 
 def tensor_of(array: npt.NDArray[Any]) -> Any:

@@ -185,10 +185,9 @@ class MLPs:
             name: _rows(metric(prepared_y, outputs), len(y)),
             REGULARISATION: sum(float(np.sum(loss)) for loss in model.losses),
         }
-        if recipe.keras_metric:
-            scored = KerasMetric(recipe.keras_metric, target)
-            scored.add(prepared_y, outputs)
-            measured[scored.name] = scored.result()
+        for more in (KerasMetric(name, target) for name in recipe.more_metrics):
+            more.add(prepared_y, outputs)
+            measured[more.name] = more.result()
         answers = predictions(outputs, target)
         return measured if answers is None else measured | {PREDICTED: answers}
 

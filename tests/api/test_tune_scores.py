@@ -94,6 +94,28 @@ def test_any_metric_of_keras_is_the_score(tmp_path):
     assert "auc" in results.figure("curves", "val_auc").to_json()
 
 
+@pytest.mark.parametrize("layer_type", ["dense", "odd_layers:plain"])
+def test_other_metrics_are_reported_beside_the_score(layer_type, tmp_path):
+    sweep = {
+        "data": {"dataset": "wine"},
+        "metric": {"name": "val_balanced_accuracy", "also": ["val_mcc", "accuracy", "brier"]},
+        "parameters": {"units": 4, "epochs": 3, "layer_type": layer_type},
+    }
+    results = hpsearch.run(sweep, out=tmp_path)
+    columns = list(results.table.columns)
+    more = ["balanced_accuracy", "val_balanced_accuracy", "mcc", "brier", "val_mcc", "val_brier"]
+    assert columns[columns.index("val_accuracy") + 1 : columns.index("best_epoch")] == more
+    assert results.table["score"].equals(results.table["val_balanced_accuracy"])
+    assert results.curves[more].notna().all(axis=None)
+    look = results.evaluate("validation")
+    assert look.metrics["mcc"].value == pytest.approx(results.best["val_mcc"], abs=1e-6)
+    assert results.reproduce(1).equal
+    # The columns of a table are those of one recipe.
+    sweep["metric"]["also"].append("auc")
+    with pytest.raises(RefusedError, match=r'recipe\.also: was \["mcc", "accuracy", "brier"\], is'):
+        hpsearch.run(sweep, out=tmp_path)
+
+
 def test_a_sweep_file_names_such_a_metric_too(tmp_path):
     sweep = {
         "name": "f1",

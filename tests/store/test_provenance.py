@@ -73,12 +73,14 @@ def test_ones_own_model_may_report_its_own_metric() -> None:
         ("val_auc", Task.REGRESSION),
         ("val_top_3_accuracy", Task.BINARY),
         ("val_categorical_accuracy", Task.BINARY),
+        ({"name": "val_loss", "also": ["auc"]}, Task.REGRESSION),
     ],
 )
-def test_a_metric_that_is_not_reported(metric: str, task: Task) -> None:
+def test_a_metric_that_is_not_reported(metric: Any, task: Task) -> None:
     # The data source tells no task, so that only the loaded data can.
     asked = sweep(data={"npz": "a.npz"}, metric=metric)
-    with pytest.raises(InputError, match=rf"metric: '{metric}' is not reported for a {task}"):
+    name = metric["also"][0] if isinstance(metric, dict) else metric
+    with pytest.raises(InputError, match=rf"metric: '{name}' is not reported for a {task}"):
         make_recipe(asked, task)
 
 

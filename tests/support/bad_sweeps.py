@@ -240,6 +240,10 @@ BAD = {
     "no budget": bad("method: random", "", "budget is missing", "random", line=1),
     "budget time": bad("budget: {time: 30min}", "budget.time", "30m", "'30min'"),
     "metric goal": bad("metric: my_score", "metric", "goal is missing"),
+    "metric twice": bad("metric: {name: loss, also: [f1, val_f1]}", "metric.also[1]", "twice"),
+    "metric of a model": bad(
+        "model: a:b\nmetric: {name: loss, also: [f1]}", "metric.also", "your model is compiled with"
+    ),
     "metric near": bad("metric: val_acuracy", "metric", "'val_accuracy'"),
     "metric of classes": whole(
         "data: {dataset: diabetes}\nmetric: val_accuracy\n", "metric", "val_mae"

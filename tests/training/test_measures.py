@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from marks import slow
@@ -10,6 +12,7 @@ from trainings import assert_agree, trained
 
 from hpsearch.data.specs import Target, Task
 from hpsearch.errors import InputError
+from hpsearch.native import metrics as numpy_metrics
 from hpsearch.space import keras_names
 from hpsearch.training.measures import KerasMetric
 from hpsearch.training.trainer import needs_tensorflow
@@ -48,11 +51,12 @@ def native_and_graph(problem):
 @pytest.mark.parametrize(
     ("name", "metric"),
     [
-        *(("digits", each) for each in ("auc", "f1", "top_3_accuracy", "top_k_accuracy", "mse")),
+        *(("digits", each) for each in ("auc", "f1", "top_3_accuracy", "top_k_accuracy", "r2")),
+        *((data, each) for data in ("digits", "cancer") for each in ("mcc", "brier", "pr_auc")),
         *(("digits", f"sparse_{each}categorical_accuracy") for each in ("", "top_k_")),
         *(("cancer", each) for each in ("auc", "f1", "f_beta_score", "precision", "recall")),
         *(("cancer", each) for each in ("rmse", "mae")),
-        *(("diabetes", each) for each in ("mse", "rmse", "mean_absolute_error")),
+        *(("diabetes", each) for each in ("mse", "rmse", "mean_absolute_error", "r2")),
     ],
 )
 def test_a_metric_is_the_same_without_tensorflow(name, metric, request):
@@ -64,7 +68,7 @@ def test_a_metric_is_the_same_without_tensorflow(name, metric, request):
 
 
 @pytest.mark.parametrize(
-    ("name", "metric"), [("digits", "r2_score"), ("diabetes", "mape"), ("cancer", "hinge")]
+    ("name", "metric"), [("digits", "poisson"), ("diabetes", "mape"), ("cancer", "hinge")]
 )
 def test_other_metrics_need_tensorflow(name, metric, request):
     problem = request.getfixturevalue(name).replace(metric=f"val_{metric}")
@@ -102,6 +106,41 @@ def test_metrics_of_several_classes():
     )
     flat = sklearn_metrics.roc_auc_score(np.eye(3)[y], predicted, average="micro")
     assert measured("auc") == pytest.approx(flat, abs=5e-3)
+
+
+@pytest.mark.parametrize("outputs", [1, 4])
+@pytest.mark.parametrize(
+    ("name", "theirs"),
+    [
+        ("balanced_accuracy", sklearn_metrics.balanced_accuracy_score),
+        ("cohen_kappa", sklearn_metrics.cohen_kappa_score),
+        ("mcc", sklearn_metrics.matthews_corrcoef),
+        ("brier", partial(sklearn_metrics.brier_score_loss, labels=range(4))),
+    ],
+)
+def test_metrics_that_keras_lacks_are_those_of_scikit_learn(name, theirs, outputs):
+    random, classes = np.random.default_rng(0), max(outputs, 2)
+    y = random.integers(0, classes, 200)
+    p = random.dirichlet(np.ones(classes), 200).astype(np.float32)
+    said = {"brier": p}.get(name, p.argmax(axis=1))
+    if outputs == 1:
+        said, p = (p[:, 1], p[:, 1:]) if name == "brier" else (said, p[:, 1:])
+        theirs = sklearn_metrics.brier_score_loss if name == "brier" else theirs
+    rows = np.eye(4, dtype=np.float32)[y] if outputs > 1 else y[:, None].astype(np.float32)
+    metric = keras_names.KERAS_METRICS[name]
+    ours = partial(getattr(numpy_metrics, metric.native), **metric.settings(outputs))
+    weights = random.uniform(0, 2, 200).astype(np.float32)
+    for given in (None, weights):
+        assert ours(rows, p, given) == pytest.approx(theirs(y, said, sample_weight=given), rel=1e-5)
+    task = Task.MULTICLASS if outputs > 1 else Task.BINARY
+    measured = KerasMetric(name, Target(task, outputs, tuple("abcd"[:classes])))
+    for part in (slice(0, 150), slice(150, None)):
+        measured.add(rows[part], p[part])
+    assert float(measured.result()) == pytest.approx(theirs(y, said), rel=1e-5)
+    if name != "brier":
+        # Without another class, scikit-learn warns.
+        alone = {"balanced_accuracy": np.mean(said == 0)}.get(name, 0.0)
+        assert ours(np.zeros_like(rows) + rows[y == 0][0], p, None) == pytest.approx(alone)
 
 
 def test_every_metric_of_the_table_can_be_made():
