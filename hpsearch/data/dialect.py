@@ -1,4 +1,4 @@
-"""How a CSV file is written: separator, decimal sign, encoding, and whether gzip has packed it.
+"""How a CSV file is written: separator, decimal sign and encoding.
 
 The sweep file decides; without it, the file's first records do where only one way fits.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import codecs
 import csv
-import gzip
 import io
 import os
 import re
@@ -15,16 +14,15 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from hpsearch.errors import DataError
+from hpsearch.opening import is_parquet, open_table
 from hpsearch.spec.data import DataSpec
 
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 #: Many records, so that what fits all of them by chance is unlikely.
 _RECORDS = 200
-_GZIP = b"\x1f\x8b"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 #: A superset of Latin-1 but for its control characters.
 _WESTERN = "cp1252"
@@ -45,22 +43,16 @@ class WrongEncoding(Exception):
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a file is written.
-
-    Attributes:
-        packed: True if the file is packed by gzip.
-    """
+    """How a file is written."""
 
     separator: str = ","
     decimal: DecimalSign = "."
     encoding: str = "utf-8-sig"
-    packed: bool = False
 
     def open(self, path: str) -> Any:
         """Open the file as text; bytes of another encoding are escaped as surrogates."""
-        opener: Any = gzip.open if self.packed else io.open
-        how = {"encoding": self.encoding, "errors": "surrogateescape", "newline": ""}
-        return opener(path, "rt", **how)
+        table = open_table(path)
+        return io.TextIOWrapper(table, self.encoding, errors="surrogateescape", newline="")
 
     def records(self, path: str) -> Iterator[Record]:
         """Yield each record that is not blank, with the line (from 1) on which it starts.
@@ -137,6 +129,8 @@ def read_as_it_is(
     Raises:
         DataError: Two separators fit the file, or it is not text.
     """
+    if is_parquet(path):
+        return read(Dialect())
     dialect = _dialect(path, spec)
     try:
         return read(_with_signs(path, dialect, spec, decimal))
@@ -152,17 +146,13 @@ def read_as_it_is(
 
 
 def _dialect(path: str, spec: DataSpec) -> Dialect:
-    """Return the packing and the encoding to try first."""
-    with Path(path).open("rb") as stream:
+    """Return the encoding to try first."""
+    with open_table(path) as stream:
         start = stream.read(2)
-    packed = start == _GZIP
-    if packed:
-        with gzip.open(path) as unpacked:
-            start = unpacked.read(2)
     encoding = spec.encoding or ("utf-16" if start in _UTF_16 else Dialect.encoding)
     if codecs.lookup(encoding).name == "utf-8":
         encoding = Dialect.encoding
-    return Dialect(encoding=encoding, packed=packed)
+    return Dialect(encoding=encoding)
 
 
 def _with_signs(path: str, dialect: Dialect, spec: DataSpec, decimal: DecimalSign) -> Dialect:

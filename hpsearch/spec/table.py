@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import zlib
 from collections.abc import Mapping, Sequence
@@ -11,8 +10,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from hpsearch.errors import InputError, SweepFileError
+from hpsearch.errors import DataError, InputError, SweepFileError
 from hpsearch.machine import odd_kind
+from hpsearch.opening import open_table
 from hpsearch.spec.command import expanded
 from hpsearch.spec.rules import clean_name
 from hpsearch.spec.sweep import AnySweep, apply_overrides, sweep_from_mapping
@@ -91,13 +91,9 @@ def _count_rows(path: Path) -> int:
     if odd_kind(path):
         return 0
     try:
-        with path.open("rb") as file:
-            packed = file.read(2) == b"\x1f\x8b"
-            file.seek(0)
-            unpacked: Any = gzip.GzipFile(fileobj=file) if packed else file
-            text = io.TextIOWrapper(unpacked, encoding="latin-1", newline="")
+        with io.TextIOWrapper(open_table(path), encoding="latin-1", newline="") as text:
             records = csv.reader(iter(lambda: text.readline(_LINE), ""))
             most = _MOST_ROWS // _LEAST_EPOCHS + 1
             return sum(1 for _ in islice(filter(None, records), 1, most))
-    except (EOFError, OSError, csv.Error, zlib.error):
+    except (DataError, EOFError, OSError, csv.Error, zlib.error):
         return 0

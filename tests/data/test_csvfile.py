@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from bad_tables import GOOD, INCOMPLETE, numbers
 from datasets import load
@@ -229,6 +231,38 @@ def test_a_packed_file_larger_than_the_memory_is_refused(csv_file, monkeypatch):
     monkeypatch.setattr("hpsearch.data.files.available_bytes", lambda: 1 << 22)
     path = csv_file(gzip.compress(b"a,y\n" + b"1,2\n" * 1_000_000))
     with pytest.raises(DataError, match="use fewer rows"):
+        load(csv=path, target="y")
+
+
+@pytest.mark.slow
+def test_a_parquet_file_is_the_table_that_a_csv_would_be(csv_file, tmp_path, monkeypatch):
+    random, path = np.random.default_rng(0), str(tmp_path / "t.parquet")
+    frame = pd.DataFrame(
+        {
+            "a": random.normal(size=200),
+            "whole": pd.array(random.integers(0, 9, 200), "Int64"),
+            "text": pd.Categorical(random.choice(["x y", 'z,"w"', "Köln", " v"], 200)),
+            "date": pd.date_range("2024-01-01", periods=200, freq="7D"),
+            "flag": random.random(200) > 0.5,
+            "y": random.choice(["no", "yes"], 200),
+        }
+    )
+    frame.loc[::7, ["a", "whole", "text"]] = None
+    frame.set_index("whole").to_parquet(path)
+    plain = csv_file(frame.set_index("whole").to_csv())
+    data = load(csv=path, target="y", separator=";", decimal=",")
+    assert data.fingerprint == load(csv=plain, target="y").fingerprint
+    frame.assign(some=[[1, 2]] * 200).to_parquet(path)
+    with pytest.raises(DataError, match=r"column 'some' has list<.*write a file without it"):
+        load(csv=path, target="y")
+    # A million references to one text.
+    pd.DataFrame({"a": pd.Categorical(["b"] * 10**6), "y": 1}).to_parquet(path)
+    assert Path(path).stat().st_size < 10**5
+    monkeypatch.setattr("hpsearch.opening.available_bytes", lambda: 1 << 22)
+    with pytest.raises(DataError, match="use fewer rows"):
+        load(csv=path, target="y")
+    Path(path).write_bytes(b"PAR1 and no more")
+    with pytest.raises(DataError, match="not a sound Parquet file"):
         load(csv=path, target="y")
 
 
