@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -127,8 +127,11 @@ def discover(
     probe.run()
     if custom_fit:
         probe.fit(data)
-    code = code_digest(hypermodel)
-    return replace(probe.found(), custom_fit=custom_fit, whole=whole, code=code)
+    parameters = tuple(described(name, declared) for name, declared in probe.declared.items())
+    defaults = {name: declared[0].default for name, declared in probe.declared.items()}
+    return ModelHyperparameters(
+        parameters, defaults, frozenset(probe.read), custom_fit, whole, code_digest(hypermodel)
+    )
 
 
 def declared_in(
@@ -201,11 +204,6 @@ class _Probe:
                 return
             finally:
                 self._note(values)
-
-    def found(self) -> ModelHyperparameters:
-        parameters = [described(name, declared) for name, declared in self.declared.items()]
-        defaults = {name: declared[0].default for name, declared in self.declared.items()}
-        return ModelHyperparameters(tuple(parameters), defaults, frozenset(self.read))
 
     def _build(self, fixed: Mapping[str, Any], *, must_succeed: bool) -> None:
         """Build once; a combination of values may fail, unless the build must succeed."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,9 +27,9 @@ from hpsearch.store.facts import Evaluation, Facts, Measurement
 from hpsearch.store.store import Store
 from hpsearch.training.subjects import Job, ModelSubject, TrainedModel
 from hpsearch.training.trainer import gpu_is_usable
-from hpsearch.workers.calls import Answers, write_best_model, write_model
+from hpsearch.workers.calls import Answers, write_best_model
 from hpsearch.workers.local import LocalExecutor
-from hpsearch.workers.protocol import Answered, Call, Called, Event, Executor, Finished, Lost, Work
+from hpsearch.workers.protocol import Answered, Call, Called, Executor, Lost
 from hpsearch.workers.servers import Servers
 
 Weights = Sequence[npt.NDArray[Any]]
@@ -89,18 +90,8 @@ class Retrainer:
         Args:
             epochs: The number of epochs that its row was trained.
         """
-        job = self.job(execution, epochs)
-        training = job.training
-        answer = ExecutionResult(execution.number, Status.KILLED, error="the worker gave no result")
-        for event in self._events_of(job):
-            match event:
-                case Answered() if event.result.number == execution.number:
-                    answer = event.result
-                case Lost() if event.training == training:
-                    return ExecutionResult(execution.number, Status.KILLED, error=event.reason)
-                case Finished() if event.training == training:
-                    break
-        return answer
+        jobs = [self.job(execution, epochs)]
+        return next(train_alone(self.executor, jobs, self.check))
 
     def job(self, execution: Execution, epochs: int) -> Job:
         """Return what trains an execution alone, and sends its weights back."""
@@ -131,29 +122,17 @@ class Retrainer:
 
     def ask(self, call: Call) -> Called:
         """Call a function in a worker."""
-        return next(event for event in self._events_of(call) if isinstance(event, Called))
-
-    def write(self, path: Path, execution: Execution, weights: Weights) -> str:
-        """Have a worker, which may import Keras, write the model, replacing an earlier file.
-
-        Returns:
-            The reason if it cannot be written, else empty.
-        """
-        return self.write_by(path, write_model, self.trained(execution, weights))[0]
-
-    def write_best(
-        self, path: Path, execution: Execution, weights: Weights, check: Callable[[], None]
-    ) -> tuple[str, Answers]:
-        """Write the model, and have the worker predict the validation split.
-
-        Args:
-            check: Called before the file gets its name; raises to prevent it.
-
-        Returns:
-            As `write`, and the predictions; empty if it cannot predict.
-        """
-        arguments = self.trained(execution, weights), execution.fold
-        return self.write_by(path, write_best_model, *arguments, check=check, with_data=True)
+        while not self.executor.free:
+            # Drop events of trainings that a sweep left when it gave up.
+            self.executor.events(_WAIT_SECONDS)
+            self.check()
+        self.executor.submit(call)
+        self.executor.spread(waiting=False)
+        while True:
+            for event in self.executor.events(_WAIT_SECONDS):
+                if isinstance(event, Called):
+                    return event
+            self.check()
 
     def write_by(
         self,
@@ -167,7 +146,8 @@ class Retrainer:
 
         Args:
             function: Called with a path of that name in another folder, and the arguments.
-            check, with_data: As for `write_best` and `Call`.
+            check: Called before the file gets its name; raises to prevent it.
+            with_data: As for `Call`.
 
         Returns:
             The reason if it cannot be written, else empty; and what the function returned.
@@ -196,17 +176,38 @@ class Retrainer:
         dataset = self.dataset.of_fold(execution.fold)
         return Problem(self.recipe, dataset.input, dataset.target)
 
-    def _events_of(self, work: Work) -> Iterator[Event]:
-        on_device = isinstance(work, Job) and work.needs.device
-        while not self.executor.free or (on_device and self.executor.free_devices == 0):
-            # Drop events of trainings that a sweep left when it gave up.
-            self.executor.events(_WAIT_SECONDS)
-            self.check()
-        self.executor.submit(work)
-        self.executor.spread(waiting=False)
-        while True:
-            yield from self.executor.events(_WAIT_SECONDS)
-            self.check()
+
+def train_alone(
+    executor: Executor, jobs: Iterable[Job], check: Callable[[], None]
+) -> Iterator[ExecutionResult]:
+    """Train single executions, several at a time, and yield their results.
+
+    The status is `killed` if the worker ended.
+
+    Args:
+        check: As for `Retrainer`.
+    """
+    waiting, running = deque(jobs), set[int]()
+    while waiting or running:
+        while waiting and executor.free and executor.free_devices != 0:
+            job = waiting.popleft()
+            executor.submit(job)
+            running.add(job.training.number)
+        executor.spread(waiting=bool(waiting))
+        for event in executor.events(_WAIT_SECONDS):
+            match event:
+                case Answered():
+                    result = event.result
+                case Lost():
+                    number, error = event.training.number, event.reason
+                    result = ExecutionResult(number, Status.KILLED, error=error)
+                case _:
+                    continue
+            # A worker may be lost between its answer and the end of its training.
+            if result.number in running:
+                running.remove(result.number)
+                yield result
+        check()
 
 
 @dataclass(frozen=True)
@@ -231,7 +232,7 @@ class BestModel:
         for all. Return why there is no model, what was moved aside, or empty.
         """
         model, facts = self.where.model, self.store.facts()
-        if is_model_of(execution, self.where, facts):
+        if is_model_of(self.where, facts, execution):
             return ""
         foreign = model.exists() and not _is_recorded(model, facts.best_digest)
         self.where.check()
@@ -250,8 +251,9 @@ class BestModel:
         except RefusedError as error:
             failure = f"{model} is not written: {error}"
         else:
-            failure, answers = self.retrainer.write_best(
-                model, execution, weights, self.where.check
+            arguments = self.retrainer.trained(execution, weights), execution.fold
+            failure, answers = self.retrainer.write_by(
+                model, write_best_model, *arguments, check=self.where.check, with_data=True
             )
             failure = failure and f"{model} cannot be written: {failure}"
         if failure:
@@ -312,11 +314,11 @@ class BestModel:
             )
 
 
-def is_model_of(execution: Execution, where: ResultsDirectory, facts: Facts) -> bool:
+def is_model_of(where: ResultsDirectory, facts: Facts, execution: Execution | None) -> bool:
     """Check if best.keras is the execution's model, as a run wrote it."""
-    model = where.model
-    recorded = model.exists() and _is_recorded(model, facts.best_digest)
-    return recorded and facts.best_model == _mark(execution)
+    if execution is None or facts.best_model != _mark(execution):
+        return False
+    return where.model.exists() and _is_recorded(where.model, facts.best_digest)
 
 
 def _mark(execution: Execution) -> str:

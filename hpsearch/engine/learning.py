@@ -23,7 +23,7 @@ from hpsearch.space.execution import (
 from hpsearch.space.space import Config
 from hpsearch.store.facts import installed
 from hpsearch.store.store import Store
-from hpsearch.training.follow import followed, score_at
+from hpsearch.training.follow import followed
 
 
 class CurveReuse:
@@ -421,7 +421,7 @@ class AdaptivePlanner(Planner):
         result = self._results[execution.number]
         if epochs is None or len(result.curve) <= epochs:
             return super()._score(execution, epochs)
-        return score_at(result.curve, epochs, self._reuse.recipe)
+        return followed(result.curve, epochs, self._reuse.recipe).score
 
 
 def _least(goal: int | None, epochs: int) -> int:

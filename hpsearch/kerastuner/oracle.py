@@ -198,13 +198,11 @@ class StrategyOracle(keras_tuner.Oracle):
 
     @keras_tuner.synchronized  # type: ignore[untyped-decorator]
     def end_trial(self, trial: kt.Trial) -> None:
-        """Report an ended trial to the strategy, unless it is to be retried."""
+        """Report an ended trial to the strategy; none is retried."""
         super().end_trial(trial)
         ended, proposal = self.trials[trial.trial_id], self.proposals[trial.trial_id]
-        if ended.status in (STATUS.COMPLETED, STATUS.FAILED):
-            completed = ended.status == STATUS.COMPLETED
-            score = ended.score if completed else None
-            self.strategy.tell([Outcome(proposal.config, score, proposal.epochs)])
+        score = ended.score if ended.status == STATUS.COMPLETED else None
+        self.strategy.tell([Outcome(proposal.config, score, proposal.epochs)])
 
     def correct(self, trial: kt.Trial | None, outcome: Outcome) -> None:
         """Record a later outcome of an ended trial; None if no trial had the config."""

@@ -37,7 +37,7 @@ class UserFit(keras_tuner.HyperModel):
 
     def __init__(self, tuner: keras_tuner.Tuner, positions: int, names: Collection[str]) -> None:
         super().__init__()
-        own_run = is_users(tuner, "run_trial")
+        own_run = "run_trial" in user_members(tuner)
         self._hypermodel = tuner.hypermodel
         self._positions, self._names = positions, frozenset(names)
         self._ids = TrialNames(Path(tuner.project_dir).absolute())
@@ -73,7 +73,7 @@ class UserFit(keras_tuner.HyperModel):
         return tuner.run_trial(trial, *first, **{n: given[n] for n in given if n in names})
 
 
-def _user_members(tuner: keras_tuner.Tuner) -> dict[str, Any]:
+def user_members(tuner: keras_tuner.Tuner) -> dict[str, Any]:
     """Return the attributes that user code gives a tuner, by its classes or directly."""
     classes = [
         base
@@ -86,18 +86,13 @@ def _user_members(tuner: keras_tuner.Tuner) -> dict[str, Any]:
     return {**members, **vars(tuner)}
 
 
-def is_users(tuner: keras_tuner.Tuner, name: str) -> bool:
-    """Check if user code overrides a method, in a subclass or in this tuner."""
-    return name in _user_members(tuner)
-
-
 def require_plain_tuner(tuner: keras_tuner.Tuner) -> None:
     """Check that workers, which lack the oracle and KerasTuner's loop, can run a tuner's trials."""
     if getattr(tuner, "distribution_strategy", None) is not None:
         raise NotOnEngine("there is a distribution_strategy")
     if tuner.hypermodel is None:
         raise NotOnEngine("there is no hypermodel")
-    members, name = _user_members(tuner), type(tuner).__name__
+    members, name = user_members(tuner), type(tuner).__name__
     theirs = (vars(base) for base in type(tuner).__mro__ if base.__module__.startswith("keras_t"))
     methods = {key for attributes in theirs for key, value in attributes.items() if callable(value)}
     for method in sorted(methods & members.keys() - _OVERRIDABLE):

@@ -40,7 +40,7 @@ from hpsearch.errors import ChangedSweepError, HpsearchError, InputError, Interr
 from hpsearch.files import cut_beginning
 from hpsearch.importing import code_digest
 from hpsearch.kerastuner.oracle import STATUS, StrategyOracle
-from hpsearch.kerastuner.overrides import TrialNames, UserFit, is_users, require_plain_tuner
+from hpsearch.kerastuner.overrides import TrialNames, UserFit, require_plain_tuner, user_members
 from hpsearch.kerastuner.trials import ProjectTuner, TunerTrials, trial_listener
 from hpsearch.models.arrays import LoaderWithModel
 from hpsearch.search.strategy import Exchange, Strategy
@@ -189,7 +189,7 @@ class EngineSearch:
         """Return the request for the engine."""
         self._require_engine()
         tuner = self.tuner
-        self.own = is_users(tuner, "run_trial") or trains_itself(tuner.hypermodel)
+        self.own = "run_trial" in user_members(tuner) or trains_itself(tuner.hypermodel)
         if self.own:
             _require_arrays(args, kwargs)
         request = request_of(args, kwargs, own_fit=self.own)
@@ -207,7 +207,7 @@ class EngineSearch:
 
     def _tell_what_stays(self, request: Request) -> None:
         """Print which user code runs in workers, where it cannot change objects of this process."""
-        runs = is_users(self.tuner, "run_trial")
+        runs = "run_trial" in user_members(self.tuner)
         names = [f"{type(self.tuner).__name__}.run_trial"] if runs else []
         users = map(type, request.callbacks)
         names += [user.__name__ for user in users if not user.__module__.startswith("keras.")]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpsearch.engine.best_model import open_workers
+from hpsearch.engine.best_model import open_workers, train_alone
 from hpsearch.errors import ChangedSweepError, InputError
 from hpsearch.machine import users_value
 from hpsearch.programs.search import program_recipe
@@ -16,18 +16,14 @@ from hpsearch.runs.trial import Reproduction, Which
 from hpsearch.space.execution import Execution, ExecutionResult, Status, Training
 from hpsearch.space.space import ENDLESS, Kind
 from hpsearch.spec.command import UserProgram
-from hpsearch.spec.execution import ExecutionSettings
 from hpsearch.spec.sweep import ProgramSweep, load_sweep
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.provenance import read_sweep
 from hpsearch.store.store import Store
 from hpsearch.store.trials import best_execution
 from hpsearch.training.subjects import Job, Needs
-from hpsearch.workers.protocol import Answered, Lost
 from hpsearch.workers.servers import ENVIRONMENT
 from hpsearch.workers.shared import NO_ROWS
-
-_WAIT_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -82,7 +78,10 @@ class StoredProgram:
             )
             subject = ProgramSubject(program)
             job = Job(training, program_recipe(sweep), subject, needs=Needs(tensorflow=False))
-            again = _run(job, sweep.execution)
+            # It ends everything that the job starts, whatever happens.
+            with open_workers(sweep.execution, tensorflow=False) as (executor, check):
+                executor.provide(NO_ROWS)
+                again = next(train_alone(executor, [job], check))
         return Reproduction(execution, sweep.metric.name, row, again)
 
 
@@ -124,17 +123,3 @@ def _require_same(
     for name, equal in same.items():
         if not equal:
             raise ChangedSweepError(f"{directory}: the row was made with another {name}")
-
-
-def _run(job: Job, execution: ExecutionSettings) -> ExecutionResult:
-    """Run a job in a worker; end everything that it starts, whatever happens."""
-    with open_workers(execution, tensorflow=False) as (executor, check):
-        executor.provide(NO_ROWS)
-        executor.submit(job)
-        while True:
-            for event in executor.events(_WAIT_SECONDS):
-                if isinstance(event, Answered):
-                    return event.result
-                if isinstance(event, Lost):
-                    return ExecutionResult(job.training.number, Status.KILLED, error=event.reason)
-            check()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.engine.best_model import Retrainer, Weights
+from hpsearch.engine.best_model import Retrainer, Weights, train_alone
 from hpsearch.engine.session import Settings
 from hpsearch.errors import HpsearchError, InputError, RefusedError
 from hpsearch.files import file_digest
@@ -19,18 +18,16 @@ from hpsearch.models.model_file import ModelFile
 from hpsearch.runs.averaging import Average, Candidate, Measured, write_average
 from hpsearch.runs.predicting import PredictorMixin
 from hpsearch.runs.trial import Source, StoredRun, evaluation_of, open_run, require_model_path
-from hpsearch.space.execution import Execution, ExecutionResult, Status
+from hpsearch.space.execution import Execution
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Evaluation
 from hpsearch.store.store import Store
 from hpsearch.store.trials import best_trials
 from hpsearch.wording import counted
-from hpsearch.workers.protocol import Answered, Lost
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_WAIT_SECONDS = 1.0
 
 #: A trial's executions of one seed, one for each fold in order.
 Group = tuple[Execution, ...]
@@ -202,7 +199,8 @@ def _weights(
     lacking = {one.number: one for one in executions if one.number not in weights}
     if lacking:
         run.say(f"training {counted(len(lacking), 'model')} again, whose weights were not kept")
-    for again in _retrained(run, retrainer, list(lacking.values())):
+    jobs = [retrainer.job(one, len(run.results[n].curve)) for n, one in lacking.items()]
+    for again in train_alone(retrainer.executor, jobs, retrainer.check):
         execution = lacking[again.number]
         try:
             row = run.results[again.number]
@@ -210,34 +208,6 @@ def _weights(
         except RefusedError as error:
             run.say(f"left out: {error}")
     return weights
-
-
-def _retrained(
-    run: StoredRun, retrainer: Retrainer, executions: Sequence[Execution]
-) -> Iterator[ExecutionResult]:
-    """Train executions again, several at a time, and yield their results."""
-    executor, waiting = retrainer.executor, deque(executions)
-    unanswered = {execution.number for execution in executions}
-    while unanswered:
-        while waiting and executor.free and executor.free_devices != 0:
-            execution = waiting.popleft()
-            epochs = len(run.results[execution.number].curve)
-            executor.submit(retrainer.job(execution, epochs))
-        executor.spread(waiting=bool(waiting))
-        for event in executor.events(_WAIT_SECONDS):
-            match event:
-                case Answered():
-                    result = event.result
-                case Lost():
-                    number, error = event.training.number, event.reason
-                    result = ExecutionResult(number, Status.KILLED, error=error)
-                case _:
-                    continue
-            # A worker may be lost between its answer and the end of its training.
-            if result.number in unanswered:
-                unanswered.remove(result.number)
-                yield result
-        retrainer.check()
 
 
 def _candidate(retrainer: Retrainer, group: Group, weights: Mapping[int, Weights]) -> Candidate:

@@ -36,7 +36,7 @@ from hpsearch.store.store import Store
 from hpsearch.store.trials import best_execution
 from hpsearch.training.mlps import PREDICTED, REGULARISATION
 from hpsearch.training.subjects import subject_of
-from hpsearch.workers.calls import answers, evaluate_file, evaluate_rows
+from hpsearch.workers.calls import answers, evaluate_file, evaluate_rows, write_model
 from hpsearch.workers.protocol import Call
 
 
@@ -238,7 +238,8 @@ def export_model(source: Source, out: Path, which: Which) -> Execution:
     execution, result = run.scored(which)
     with run.retrainer(execution) as retrainer:
         weights = run.weights(retrainer, execution, result)
-        error = retrainer.write(out, execution, weights)
+        model = retrainer.trained(execution, weights)
+        error, _ = retrainer.write_by(out, write_model, model)
     if error:
         raise InputError(f"{out}: the model cannot be written: {error}")
     return execution
@@ -257,7 +258,7 @@ def model_file(source: Source, which: Which) -> Iterator[Path]:
     where = ResultsDirectory(source.directory)
     if which == Which() and where.model.exists():
         # A copy of the file without its store is used as it is.
-        if not where.store.exists() or _is_best(where, *stored_best(where)):
+        if not where.store.exists() or is_model_of(where, *stored_best(where)):
             yield where.model
             return
         source.say(f"{where.model}: is not the model of the best trial; its model is made anew")
@@ -265,10 +266,6 @@ def model_file(source: Source, which: Which) -> Iterator[Path]:
         exported = Path(scratch) / where.model.name
         export_model(source, exported, which)
         yield exported
-
-
-def _is_best(where: ResultsDirectory, facts: Facts, best: Execution | None) -> bool:
-    return best is not None and is_model_of(best, where, facts)
 
 
 def stored_best(where: ResultsDirectory) -> tuple[Facts, Execution | None]:
@@ -449,7 +446,7 @@ def examine_best_file(directory: Path) -> Iterator[Finding]:
         return
     if best is None:
         verdict = Severity.WRONG, "there is one, and no trial has a score"
-    elif _is_best(where, facts, best):
+    elif is_model_of(where, facts, best):
         verdict = _score_verdict(where, facts, best)
     else:
         # A run killed before it has written the new file leaves the former one.

@@ -86,14 +86,6 @@ def followed(curve: Sequence[Mapping[str, float]], epochs: int, recipe: Recipe) 
     return run.result(0, Training({}, 0, ((epochs, 0),)), 0.0)
 
 
-def score_at(curve: Sequence[Mapping[str, float]], epochs: int, recipe: Recipe) -> float | None:
-    """Return the score after `epochs`, or after the last epoch of a shorter training.
-
-    None if the training has diverged by then.
-    """
-    return followed(curve, epochs, recipe).score if curve else None
-
-
 @dataclass
 class _Run:
     """The curve of a training so far, and how it may end."""

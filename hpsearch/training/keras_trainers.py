@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Hashable, Mapping
 from typing import Any, Final
 
@@ -29,6 +28,7 @@ from hpsearch.training.trainer import (
     KerasTrainer,
     Trainer,
     TrainerRequest,
+    all_widths,
     choose,
 )
 from hpsearch.training.update import is_fused
@@ -110,8 +110,7 @@ def _kind(model: keras.Model, request: TrainerRequest) -> str:
     # with weighted rows.
     if recipe.weighted or recipe.more_metrics or is_custom(config.layer_type):
         return "graph"
-    outputs = request.problem.target.outputs
-    widths = (math.prod(model.input_shape[1:]), *config.widths, outputs)
+    widths = all_widths(request.problem, request.values)
     rows = len(request.arrays.x_train)
     return choose(widths, request.batch_size, rows, fused=is_fused(model.optimizer))
 

@@ -13,21 +13,13 @@ import numpy.typing as npt
 
 from hpsearch.data.specs import Target, Task, TrainingData
 from hpsearch.models.problem import Problem
-from hpsearch.native.network import describe
+from hpsearch.native.network import describe, native_available, supports
 from hpsearch.space.execution import ExecutionResult
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.training.follow import follow
 from hpsearch.training.native import NativeTrainer
 from hpsearch.training.subjects import Job, Needs, OnEpoch, Say
-from hpsearch.training.trainer import (
-    Trainer,
-    TrainerRequest,
-    all_widths,
-    is_native,
-    needs_tensorflow,
-    suits_gpu,
-    useful_threads,
-)
+from hpsearch.training.trainer import Trainer, TrainerRequest, all_widths, suits_gpu, useful_threads
 
 #: The name of the part of the loss that belongs to no row, in an evaluation of rows.
 REGULARISATION = "regularisation"
@@ -95,7 +87,7 @@ def mlp_trainer(
 
     If no kind is given, it depends only on the config and the data:
 
-    - `native` if the extension supports the config (see `needs_tensorflow`);
+    - `native` if the extension is available and supports the config, and no GPU gains more;
     - else `graph` for a user's layer types, which XLA might not support;
     - else the result of `choose`.
 
@@ -111,7 +103,7 @@ def mlp_trainer(
         ValueError: The extension cannot train the model, and the kind requires it.
     """
     problem, values, network = request.problem, request.values, None
-    if kind in (None, "native") and not needs_tensorflow(problem, values):
+    if kind in (None, "native") and not MLPs().needs(problem, values).tensorflow:
         network = describe(problem, values, request.seed)
     if network is not None:
         return NativeTrainer(
@@ -149,7 +141,7 @@ class MLPs:
         """
         widths, batch_size = all_widths(problem, values), MLPConfig(values).batch_size
         device = gpus and suits_gpu(widths, batch_size)
-        if device or not is_native(problem, values):
+        if device or not (native_available() and supports(problem, values)):
             return Needs(device=device)
         threads = useful_threads(widths, batch_size)
         return Needs(tensorflow=False, device=False, threads=threads)

@@ -134,7 +134,6 @@ class Job:
     Attributes:
         keep_better_than: Send back the weights of executions that score better; None sends back
             the weights of every scored execution.
-        keep: Whether to send back any weights.
         threads: Returns the number of threads that the native trainer may use at present; set by
             the process that trains.
         past: The point to resume from; None starts from the beginning.
@@ -145,7 +144,6 @@ class Job:
     recipe: Recipe
     subject: Subject
     keep_better_than: float | None = None
-    keep: bool = True
     needs: Needs = Needs()
     past: ResumePoint | None = None
     snapshot: bool = False
@@ -158,6 +156,4 @@ class Job:
 
     def wants(self, score: float) -> bool:
         """Check if the weights of an execution with this score are to be sent back."""
-        if not self.keep:
-            return False
         return self.keep_better_than is None or self.recipe.better(score, self.keep_better_than)

@@ -17,7 +17,6 @@ import numpy.typing as npt
 from hpsearch.data.specs import Arrays, n_features
 from hpsearch.machine import gpus
 from hpsearch.models.problem import Problem
-from hpsearch.native.network import native_available, supports
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.space.seeds import epoch_order
 
@@ -181,22 +180,6 @@ def choose(widths: Sequence[int], batch_size: int, rows: int, *, fused: bool) ->
     saved = small * (_SAVED_SECONDS_PER_LAYER_FUSED if fused else _SAVED_SECONDS_PER_LAYER)
     compilation = _COMPILE_SECONDS + _COMPILE_SECONDS_PER_LAYER * len(layers)
     return "xla" if _EPOCHS * (rows // batch_size) * saved > compilation else "graph"
-
-
-def is_native(problem: Problem, values: Mapping[str, Any]) -> bool:
-    """Check if the extension is available and supports the config."""
-    return native_available() and supports(problem, values)
-
-
-def needs_tensorflow(problem: Problem, values: Mapping[str, Any]) -> bool:
-    """Check if training this config needs a process that can use TensorFlow.
-
-    It does not if the extension is available and supports the config, unless a GPU trains layers
-    with large products.
-    """
-    return not is_native(problem, values) or suits_gpu(
-        all_widths(problem, values), MLPConfig(values).batch_size
-    )
 
 
 def all_widths(problem: Problem, values: Mapping[str, Any]) -> tuple[int, ...]:

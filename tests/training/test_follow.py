@@ -11,7 +11,7 @@ import pytest
 from hpsearch.errors import InputError
 from hpsearch.models.problem import EarlyStopping, Recipe
 from hpsearch.space.execution import ResumePoint, Status, Training
-from hpsearch.training.follow import follow, followed, score_at
+from hpsearch.training.follow import follow, followed
 from hpsearch.training.subjects import Job
 
 
@@ -59,7 +59,10 @@ def following(
     **changes,
 ):
     """The results one by one; a second passes whenever the clock is read."""
-    job = Job(training, recipe(**changes), None, least, keep, past=past, snapshot=snapshot)
+    scored = recipe(**changes)
+    if not keep:
+        least = math.inf if scored.goal == "maximize" else -math.inf
+    job = Job(training, scored, None, least, past=past, snapshot=snapshot)
     return follow(job, trainer, -10.0, on_epoch, itertools.count().__next__)
 
 
@@ -258,5 +261,3 @@ def test_a_known_curve_answers_as_training_would(epoch, stopping, epochs):
     answer = followed(known.curve, epochs, recipe(**changes))
     for name in ("status", "score", "curve", "scored_epoch", "best_epoch", "best_score"):
         assert getattr(answer, name) == getattr(trained, name)
-    assert score_at(known.curve, epochs, recipe(**changes)) == trained.score
-    assert score_at((), epochs, recipe(**changes)) is None

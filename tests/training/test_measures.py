@@ -15,7 +15,7 @@ from hpsearch.errors import InputError
 from hpsearch.native import metrics as numpy_metrics
 from hpsearch.space import keras_names
 from hpsearch.training.measures import KerasMetric
-from hpsearch.training.trainer import needs_tensorflow
+from hpsearch.training.mlps import MLPs
 
 #: With the graph in the full run only.
 KINDS = ["native", slow("graph")]
@@ -61,7 +61,7 @@ def native_and_graph(problem):
 )
 def test_a_metric_is_the_same_without_tensorflow(name, metric, request):
     problem = request.getfixturevalue(name).replace(metric=f"val_{metric}")
-    assert not needs_tensorflow(problem.problem, VALUES)
+    assert not MLPs().needs(problem.problem, VALUES).tensorflow
     ours, graph = native_and_graph(problem)
     assert list(ours[0]) == list(graph[0])
     assert_agree(ours, graph, rel=1e-4)
@@ -72,7 +72,7 @@ def test_a_metric_is_the_same_without_tensorflow(name, metric, request):
 )
 def test_other_metrics_need_tensorflow(name, metric, request):
     problem = request.getfixturevalue(name).replace(metric=f"val_{metric}")
-    assert needs_tensorflow(problem.problem, VALUES)
+    assert MLPs().needs(problem.problem, VALUES).tensorflow
 
 
 @pytest.mark.slow

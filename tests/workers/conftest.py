@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import math
 import multiprocessing
 import signal
 from contextlib import contextmanager
@@ -55,8 +56,7 @@ def job():
             Training(values, seed, stops),
             RECIPE,
             MLPs(),
-            keep_better_than,
-            keep,
+            keep_better_than if keep else math.inf,
             Needs(tensorflow, device=False),
         )
 
