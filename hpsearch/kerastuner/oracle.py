@@ -146,9 +146,6 @@ def released(oracle: keras_tuner.Oracle) -> Iterator[None]:
 class StrategyOracle(keras_tuner.Oracle):
     """Passes a strategy's proposals to KerasTuner's trials, and their scores back.
 
-    A proposal with a number of epochs sets the values of KerasTuner's Hyperband: `tuner/epochs`,
-    `tuner/initial_epoch` and, to continue an earlier trial, `tuner/trial_id`.
-
     Args:
         strategy: New or just restored; from now on only the oracle may call it.
         goal: `maximize` or `minimize`.
@@ -161,7 +158,6 @@ class StrategyOracle(keras_tuner.Oracle):
         self.strategy = strategy
         #: The proposal of each trial.
         self.proposals: dict[str, Proposal] = {}
-        self._reached: dict[str, tuple[int, str]] = {}
         direction = "max" if goal == "maximize" else "min"
         super().__init__(
             objective=keras_tuner.Objective(metric, direction),
@@ -185,16 +181,7 @@ class StrategyOracle(keras_tuner.Oracle):
             return {"status": STATUS.IDLE if waits else STATUS.STOPPED}
         (proposal,) = proposals
         self.proposals[trial_id] = proposal
-        values = values_of(self.space, proposal.config) | self._epochs(trial_id, proposal)
-        return {"status": STATUS.RUNNING, "values": values}
-
-    def _epochs(self, trial_id: str, proposal: Proposal) -> dict[str, Any]:
-        if proposal.epochs is None:
-            return {}
-        before = self._reached.get(proposal.config.id)
-        self._reached[proposal.config.id] = proposal.epochs, trial_id
-        values = {EPOCHS: proposal.epochs, INITIAL_EPOCH: before[0] if before else 0}
-        return values | ({TRIAL_ID: before[1]} if before else {})
+        return {"status": STATUS.RUNNING, "values": values_of(self.space, proposal.config)}
 
     @keras_tuner.synchronized  # type: ignore[untyped-decorator]
     def end_trial(self, trial: kt.Trial) -> None:

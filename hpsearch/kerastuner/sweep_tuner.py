@@ -200,12 +200,16 @@ class SweepTuner(keras_tuner.Tuner):
     def _proposal(self, trial: Any) -> Proposal | None:
         """Return a trial's proposal; if it breaks a constraint, end the trial and return None."""
         self.on_trial_begin(trial)
-        config = self._config_of(trial)
-        if config is None:
-            end(self.oracle, trial, {})
-            return None
-        by = self.oracle.proposals[trial.trial_id].by if self._of_strategy else ""
-        proposal = Proposal(config, epochs_of(trial.hyperparameters.values), by)
+        if self._of_strategy:
+            # Listed configs may lie outside the space, which KerasTuner's values cannot express.
+            proposal: Proposal = self.oracle.proposals[trial.trial_id]
+        else:
+            config = self._config_of(trial)
+            if config is None:
+                end(self.oracle, trial, {})
+                return None
+            proposal = Proposal(config, epochs_of(trial.hyperparameters.values))
+        config = proposal.config
         self._met.add(config.id)
         self._running.setdefault((config.id, proposal.epochs), []).append(trial)
         self._log(OracleEvent(trial.trial_id, config, proposal.epochs))
@@ -263,10 +267,6 @@ class SweepTuner(keras_tuner.Tuner):
         values.update({name: value for name, value in known if name in names})
 
     def _config_of(self, trial: Any) -> Config | None:
-        if self._of_strategy:
-            # Listed configs may lie outside the space, which KerasTuner's values cannot express.
-            config: Config = self.oracle.proposals[trial.trial_id].config
-            return config
         try:
             return config_from(self.space, trial.hyperparameters.values)
         except ValueError as error:
