@@ -8,7 +8,7 @@ import sys
 import tempfile
 import warnings
 import weakref
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -127,7 +127,8 @@ class Results(Pictures, PredictorMixin):
         row = best_trial(self.table)
         if row is None:
             raise InputError(f"{self.directory}: no trial has a score")
-        return row[_in_order(row.index, self.table)]
+        names, metrics = hyperparameter_columns(self.table), metric_columns(self.table)
+        return row[list(dict.fromkeys(["trial", *names, *_SCORES, *metrics, *row.index]))]
 
     def top(self, count: int = 10) -> pd.DataFrame:
         """Return the best trials, best first: the hyperparameters that vary, and scores."""
@@ -294,12 +295,6 @@ class Results(Pictures, PredictorMixin):
 
     def _repr_html_(self) -> str:
         return str(ranked_trials(self.table)._repr_html_())  # type: ignore[operator]  # IPython's
-
-
-def _in_order(columns: Iterable[str], table: pd.DataFrame) -> list[str]:
-    """Return columns of a trial, its config, scores and metrics first."""
-    names, metrics = hyperparameter_columns(table), metric_columns(table)
-    return list(dict.fromkeys(["trial", *names, *_SCORES, *metrics, *columns]))
 
 
 def execute(

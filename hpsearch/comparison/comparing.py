@@ -245,6 +245,11 @@ def _sweep(table: Table) -> Sweep:
             f"{table.path}: settling trains MLPs on data in files again, by the sweep.yaml beside "
             "the table: give the results directory, not a CSV"
         )
+    if str(table.metric) not in table.provenance["metric"]:
+        raise InputError(
+            f"{table.path}: settling trains by the sweep's own metric, "
+            f"{table.provenance['metric'][0]}, and not by {table.metric}: leave --score out"
+        )
     if table.best is None:
         raise InputError(f"{table.path}: no trial has a score, so none is the best to train again")
     return table.sweep

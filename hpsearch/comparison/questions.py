@@ -334,7 +334,7 @@ def answer(first: Table, second: Table) -> tuple[Answer, PairedScores | None]:
     smaller = min(len(first.means), len(second.means)) - pairing.n_equal - lost
     few = not shared or shared < _LEAST_SHARE * smaller or (shared < LEAST <= smaller)
     further = shared + lost < max(len(first.means), len(second.means))
-    if few or (further and not pairing.changes and _are_repeated(first, second, scores)):
+    if few or (further and not pairing.changes and _are_repeated(scores)):
         return _best(first, second, lost), None
     groups = len(np.unique(scores.clusters))
     outcome = Answer(
@@ -352,11 +352,9 @@ def answer(first: Table, second: Table) -> tuple[Answer, PairedScores | None]:
     return outcome, scores
 
 
-def _are_repeated(first: Table, second: Table, scores: PairedScores) -> bool:
+def _are_repeated(scores: PairedScores) -> bool:
     """Check if the pairs are the same trainings in both tables."""
-    recipes = {table.provenance.get("recipe") for table in (first, second)}
-    equal = np.array_equal(scores.first, scores.second, equal_nan=True)
-    return scores.same_draws and len(recipes) == 1 and equal
+    return scores.same_draws and np.array_equal(scores.first, scores.second, equal_nan=True)
 
 
 def _best(first: Table, second: Table, lost: int) -> Answer:

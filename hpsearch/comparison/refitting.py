@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: Rows to train on -> the subfolder of the run for the results.
 REFIT_IN = {"train": "refit", "train+validation": "final"}
 #: Metrics between 0 and 1.
-_SHARES = ("accuracy", "auc", "precision", "recall", "f1_score")
+_SHARES = ("accuracy", "auc", "precision", "recall", "f1", "f1_score")
 
 
 def sweep_of_best(source: Source, top: int, seeds: int, on: str = "train") -> Sweep:

@@ -123,6 +123,8 @@ def _is_pandas(value: Any, kind: str) -> bool:
 
 def _as_array(value: Any, name: str, where: str) -> npt.NDArray[Any]:
     try:
+        if np.ma.is_masked(value):
+            value = value.astype(np.float64).filled(np.nan)
         array = np.asarray(value)
     except Exception as error:  # __array__ may raise anything.
         raise DataError(

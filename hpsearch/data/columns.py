@@ -187,6 +187,7 @@ def _training_column(series: pd.Series[Any], spec: DataSpec) -> npt.NDArray[Any]
         # cells are errors. Otherwise it is text, even if a few cells are numbers.
         numbers = ~np.isnan(parse_numbers(cells, spec.decimal))
         text = 2 * int(np.sum(numbers & ~missing)) < int(np.sum(~missing))
+        text |= series.dtype.name == "category"
         if text and (formats := _date_formats(cells[~missing])):
             return _new_dates(series, formats, spec)
     return _identified(_known_column(series, spec, text=text), series, spec)
@@ -215,7 +216,13 @@ def _known_column(series: pd.Series[Any], spec: DataSpec, *, text: bool) -> npt.
 def _cells(
     series: pd.Series[Any], spec: DataSpec
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
-    """Return the cells as text, and which of them are missing."""
+    """Return the cells as text, and which of them are missing.
+
+    pandas reads whole numbers as 1.0 where a cell is missing; they are texts such as 1.
+    """
+    if series.dtype.kind == "f":
+        whole = (series % 1 == 0) & (series.abs() < FLOAT64_WHOLE)
+        series = series.astype("Int64") if (whole | series.isna()).all() else series
     given = zip(series.astype(object), series.isna(), strict=True)
     cells = np.array(["" if gone else str(cell) for cell, gone in given], object)
     return cells, np.isin(cells, [*MISSING, *spec.missing])

@@ -120,7 +120,7 @@ def _arrays(loaded: Dataset, sweep: Sweep) -> Arrays:
         y_train=train.y,
         x_val=rows(validation.x),
         y_val=validation.y,
-        w_train=training_weights(loaded, sweep.class_weight),
+        w_train=training_weights(loaded, sweep.mlp.class_weight),
         w_val=validation.weights,
     )
 

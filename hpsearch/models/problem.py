@@ -107,7 +107,10 @@ class Recipe:
         """Check if an epoch with these metrics ends the training because one is not finite."""
         if self.alone:
             return not math.isfinite(metrics[self.metric])
-        values = [metrics.get("loss", 0.0)] if self.tolerant else metrics.values()
+        beside = {prefix + name for name in self.also for prefix in ("", "val_")} - {self.metric}
+        values = [value for name, value in metrics.items() if name not in beside]
+        if self.tolerant:
+            values = [metrics.get("loss", 0.0)]
         return not all(map(math.isfinite, values))
 
 

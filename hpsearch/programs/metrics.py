@@ -243,10 +243,9 @@ def history(runs: Sequence[Path], metric: str) -> Known:
     epochs: list[dict[str, float]] = []
     base: int | None = None
     for run in runs:
-        sources = {"report": Epochs(metric), "wandb": Epochs(metric)}
+        reported = Epochs(metric)
         for line in Tail(run / "reports.jsonl").lines(ended=True):
-            _take_report(line, sources)
-        reported = sources["report"]
+            _take_report(line, {"report": reported})
         if not reported.found or reported.numbers[0] is None:
             continue
         base = reported.numbers[0] if base is None else base

@@ -12,7 +12,6 @@ from hpsearch.reporting.drawing import (
     BEST_CURVES,
     MOST_EPOCHS,
     Spec,
-    band,
     error_bars,
     guide,
     inert,
@@ -289,7 +288,9 @@ def _means(effect: Effect, limits: tuple[float, float]) -> list[dict[str, Any]]:
     if effect.numeric:
         look["line"] = {"color": "@accent", "width": 2.5}
         look["marker"] = {"color": "@accent", "size": 6}
-        interval = band(at, low, high, fillcolor="@soft")
+        there_and_back = [*at, *at[::-1]], [*high, *low[::-1]]
+        filled = {"fill": "toself", "fillcolor": "@soft", "line": {"width": 0}}
+        interval = trace("lines", *there_and_back, **filled, hoverinfo="skip")
         return [interval, trace("lines+markers", at, mean, **look)]
     bars = error_bars(mean - low, high - mean)
     bars |= {"color": "@accent", "thickness": 1.6, "width": 6}

@@ -261,6 +261,15 @@ class Predictor:
                 f"rows are {array.dtype} of shape {array.shape}; the model takes numbers of shape "
                 f"{self.model.input_shape}"
             )
+        pixels = self.model.inputs[0].dtype == "uint8"
+        with np.errstate(invalid="ignore", over="ignore"):
+            near = array.astype(np.uint8 if pixels else np.float32)
+        wrong = near != array if pixels else np.isinf(near)
+        if wrong.any():
+            row = int(np.argmax(wrong.reshape(len(array), -1).any(axis=1)))
+            value, rule = array[wrong][0], "finite 32-bit floats"
+            rule = "pixels, whole numbers from 0 to 255, undivided" if pixels else rule
+            raise InputError(f"row {row} (from 0): {value} is there, and the model takes {rule}")
         return array
 
     def _table(self, rows: Any) -> Inputs:

@@ -167,6 +167,11 @@ class MetricClass:
     of_several: bool = False
 
     @property
+    def of_errors(self) -> bool:
+        """True if only the error of a regression's predictions counts, not the targets' mean."""
+        return self.keras in _OF_ERRORS
+
+    @property
     def sparse(self) -> bool:
         """True if its targets are classes, not one-hot ones."""
         return self.keras.startswith("Sparse")
@@ -197,6 +202,9 @@ _NATIVE: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "SparseTopKCategoricalAccuracy": ("sparse_top_k_accuracy", ("k",)),
     "TopKCategoricalAccuracy": ("top_k_accuracy", ("k",)),
 }
+_OF_ERRORS: Final = {
+    "LogCoshError", "MeanAbsoluteError", "MeanSquaredError", "R2Score", "RootMeanSquaredError"
+}  # fmt: skip
 #: Short name of a metric -> Keras' name.
 _SHORT: Final = {
     "f1": "f1_score",
@@ -212,8 +220,9 @@ _SHORT: Final = {
 #: Parts of the names of metrics that need classes, and of those that need several classes.
 _OF_CLASSES = re.compile(
     r"accuracy|auc|precision|recall|f1|beta|iou|io_u|crossentropy|hinge|kl_divergence|top_"
+    r"|correlation|similarity"
 )
-_OF_SEVERAL = re.compile(r"categorical|top_")
+_OF_SEVERAL = re.compile(r"categorical|top_|correlation|similarity")
 _TABULATED: Final[dict[str, list[str]]] = _TABLE["metrics"]
 
 

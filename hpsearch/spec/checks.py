@@ -30,7 +30,7 @@ from hpsearch.wording import did_you_mean, listing, show
 MOST_POINTS: Final = 1_000_000
 _ACCURACY: Final = ("accuracy", "val_accuracy")
 #: Metrics that only a regression can have.
-_ERRORS: Final = ("mae", "val_mae", "r2_score", "val_r2_score")
+_ERRORS: Final = ("mae", "val_mae", "r2", "val_r2", "r2_score", "val_r2_score")
 
 
 def _takes_unknown(sweep: ModelFields) -> bool:

@@ -8,7 +8,6 @@ import re
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -149,7 +148,10 @@ def _macros(program: str, values: Mapping[str, Any], trial_dir: Path) -> dict[st
         "interpreter": [_interpreter()],
         "program": [program],
         "args": [f"--{pair}" for pair in pairs],
-        "args_no_boolean_flags": list(_flags(values)),
+        # A true value is a flag, a false one nothing.
+        "args_no_boolean_flags": [
+            f"--{n}" if v is True else f"--{n}={v}" for n, v in values.items() if v is not False
+        ],
         "args_no_hyphens": pairs,
         "args_no_equals": [t for n, v in values.items() for t in (f"--{n}", str(v))],
         "args_append_hydra": [f"+{pair}" for pair in pairs],
@@ -174,15 +176,6 @@ def variables_in(command: Sequence[str] | None) -> list[str]:
     """Return the environment variables that a command names."""
     macros = (match[1] for item in command or () for match in _MACRO.finditer(item))
     return [variable[1] for macro in macros if (variable := _VARIABLE.match(macro))]
-
-
-def _flags(values: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a flag for a true value, nothing for a false one, and name and value for any other."""
-    for name, value in values.items():
-        if not isinstance(value, bool):
-            yield f"--{name}={value}"
-        elif value:
-            yield f"--{name}"
 
 
 def _require_passable(argument: str) -> None:
@@ -242,9 +235,7 @@ def runs_itself(command: Sequence[str]) -> bool:
 
 def expanded(path: str) -> Path:
     """Return a path with the home directory for `~`; the name of an unknown user stays."""
-    with suppress(RuntimeError):
-        return Path(path).expanduser()
-    return Path(path)
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path's refuses it
 
 
 def is_file(path: Path) -> bool:

@@ -82,6 +82,10 @@ class MetricSpec(Spec):
                 f"goal is missing: maximize or minimize, as {self.name!r} is not a known metric"
                 f"{unknown_hint(self.name, words.METRICS, METRICS)}",
             )
+        for index, name in enumerate(self.also or ()):
+            if name not in METRICS:
+                hint = unknown_hint(name, words.METRICS, METRICS)
+                yield ("also", index), f"{name!r} is not one of `hpsearch list metrics`{hint}"
 
     @classmethod
     def parse(cls, data: Any) -> Self:
@@ -478,11 +482,6 @@ class ModelFields(SweepFields):
         """Each seed, repeated for each fold in cross-validation."""
         folds = range(1, self.data.cv + 1) if self.data.cv else (None,)
         return tuple(Repetition(seed, fold) for seed in self.trial_seeds for fold in folds)
-
-    @property
-    def class_weight(self) -> dict[str, float] | str | None:
-        """Weights of the classes in the loss; None if all are equal."""
-        return self.mlp.class_weight
 
 
 class CustomModelFields(ModelFields):

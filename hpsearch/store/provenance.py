@@ -44,7 +44,7 @@ def make_recipe(sweep: Sweep, task: Task) -> Recipe:
         early_stopping=(EarlyStopping(stopping.patience, stopping.min_delta) if stopping else None),
         model=builder,
         late="default" if builder and sweep.method.enumerates else "drawn",
-        weighted=sweep.class_weight is not None or sweep.data.weighted,
+        weighted=sweep.mlp.class_weight is not None or sweep.data.weighted,
         also=also,
     )
 
@@ -74,8 +74,8 @@ def _require_metric(metric: str, task: Task, sweep: Sweep) -> None:
 def identify(sweep: Sweep, dataset: Dataset, recipe: Recipe) -> Identity:
     """Return the identity of a sweep's rows."""
     given: dict[str, Any] = {}
-    if sweep.class_weight is not None:
-        given["class_weight"] = sweep.class_weight
+    if sweep.mlp.class_weight is not None:
+        given["class_weight"] = sweep.mlp.class_weight
     if sweep.data.weighted:
         given["sample_weight"] = True
     if sweep.data.memory is not None and "callbacks" in sweep.data.memory:

@@ -187,7 +187,7 @@ def _metrics(records: Sequence[Record], task: Task, scored: str, kind: Kind) -> 
     """Return the task's metrics, the scored one, and what else the trainings report."""
     name = scored.partition(":")[0]
     of_mlp = name.removeprefix("val_")
-    first = [of_mlp, f"val_{of_mlp}"] if of_mlp else []
+    first = [of_mlp, f"val_{of_mlp}"] if name and name not in TASK_METRICS[task] else []
     if kind.names_metrics:
         first = [] if kind.is_model else [name]
     curves = (record.result.curve for record in records)

@@ -191,5 +191,6 @@ def errors_text(trial: pd.Series[Any], facts: Facts) -> str:
     if squares and not penalized:
         square, guess = float(trial["val_loss"]), facts.guesses.get("val_mse")
         text = f"RMSE {number(math.sqrt(square))}, {text}"
-        text += f", R\N{SUPERSCRIPT TWO} {number(1 - square / guess)}" if guess else ""
+        if guess and not {"val_r2", "val_r2_score"} & {*trial.index}:
+            text += f", R\N{SUPERSCRIPT TWO} {number(1 - square / guess)}"
     return text

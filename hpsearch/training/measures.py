@@ -79,7 +79,7 @@ class _MetricOfCounts:
 
     def __init__(self, of: Callable[[Any], float], classes: int) -> None:
         self._of, self._classes = of, classes
-        self._counts = tf.Variable(tf.zeros((classes, classes), tf.int32))
+        self._counts = tf.Variable(tf.zeros((classes, classes), tf.float64))
 
     def reset_state(self) -> None:
         """Forget all rows."""
@@ -92,12 +92,12 @@ class _MetricOfCounts:
             for values in (y, prediction)
         )
         classes = (tf.cast(true, tf.int32), tf.cast(said, tf.int32))
-        self._counts.assign_add(tf.math.confusion_matrix(*classes, self._classes))
+        counts = tf.math.confusion_matrix(*classes, self._classes, dtype=tf.float64)
+        self._counts.assign_add(counts)
 
     def result(self) -> Tensor:
         """Return the metric of the rows so far, a scalar."""
-        counts = tf.cast(self._counts, tf.float64)
-        return tf.ensure_shape(tf.numpy_function(self._of, [counts], tf.float64), ())
+        return tf.ensure_shape(tf.numpy_function(self._of, [self._counts], tf.float64), ())
 
 
 Sums = tuple[Tensor, ...]
@@ -211,6 +211,10 @@ class MLPMeasures(Measures):
         self._loss = keras.losses.get(recipe.loss)
         self._name, self._metric = metric_of(recipe, target)
         self._more = [KerasMetric(name, target) for name in recipe.more_metrics]
+        # The targets' mean costs a metric of the error alone precision; others need it.
+        mean = np.asarray(target.mean, np.float32)
+        of_errors = [KERAS_METRICS[metric.name].of_errors for metric in self._more]
+        self._shifts = [(0 if alone else mean) - self._mean for alone in of_errors]
 
     def build(self, x: Tensor, y: Tensor) -> None:
         for metric in self._more:
@@ -232,8 +236,11 @@ class MLPMeasures(Measures):
 
     def _add_metrics(self, sums: Sums, batch: Batch) -> Sums:
         _, y, prediction, _ = batch
-        for metric in self._more:
-            metric.add(y, prediction)
+        for metric, shift in zip(self._more, self._shifts, strict=True):
+            if self._target.task is Task.REGRESSION:
+                metric.add(y + shift, prediction + shift)
+            else:
+                metric.add(y, prediction)
         values = self._metric(y, prediction)
         if len(values.shape) > 1:
             values = tf.reduce_mean(values, axis=tuple(range(1, len(values.shape))))

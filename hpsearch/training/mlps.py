@@ -13,8 +13,10 @@ import numpy.typing as npt
 
 from hpsearch.data.specs import Target, Task, TrainingData
 from hpsearch.models.problem import Problem
+from hpsearch.native import metrics
 from hpsearch.native.network import describe, native_available, supports
 from hpsearch.space.execution import ExecutionResult
+from hpsearch.space.keras_names import KERAS_METRICS
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.training.follow import follow
 from hpsearch.training.native import NativeTrainer
@@ -165,7 +167,7 @@ class MLPs:
         # They import TensorFlow.
         import keras
 
-        from hpsearch.training.measures import KerasMetric, metric_of, prepared
+        from hpsearch.training.measures import metric_of, prepared
 
         recipe, target = problem.recipe, problem.target
         outputs = np.asarray(model.predict(x, batch_size=ROWS_A_STEP, verbose=0))
@@ -177,11 +179,28 @@ class MLPs:
             name: _rows(metric(prepared_y, outputs), len(y)),
             REGULARISATION: sum(float(np.sum(loss)) for loss in model.losses),
         }
-        for more in (KerasMetric(name, target) for name in recipe.more_metrics):
-            more.add(prepared_y, outputs)
-            measured[more.name] = more.result()
+        for name in recipe.more_metrics:
+            measured[name] = _metric_of_rows(name, y, outputs, target)
         answers = predictions(outputs, target)
         return measured if answers is None else measured | {PREDICTED: answers}
+
+
+def _metric_of_rows(name: str, y: Any, outputs: npt.NDArray[Any], target: Target) -> float:
+    metric = KERAS_METRICS[name]
+    if not metric.native:
+        from hpsearch.training.measures import KerasMetric  # imports TensorFlow
+
+        more = KerasMetric(name, target)
+        more.add(y if target.task is Task.MULTICLASS else y.reshape(outputs.shape), outputs)
+        return float(more.result())
+    if metric.sparse:
+        truth = y
+    elif target.task is Task.MULTICLASS:
+        truth = np.eye(target.outputs, dtype=np.float32)[y]
+    else:
+        truth = y.reshape(outputs.shape).astype(np.float32)
+    of = getattr(metrics, metric.native)
+    return float(of(truth, outputs, None, **metric.settings(target.outputs)))
 
 
 def predictions(outputs: npt.NDArray[Any], target: Target) -> npt.NDArray[Any] | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +12,7 @@ from sklearn.datasets import load_breast_cancer
 
 import hpsearch
 from hpsearch.errors import DataError, InputError, RefusedError
+from hpsearch.models.problem import Recipe
 
 SMALL = {"units": [4, 8], "epochs": 2}
 
@@ -32,7 +36,7 @@ def test_class_weights_are_sample_weights_by_class(wine):
     data = [results.table["data"][0] for results in (by_class, by_row, plain)]
     assert data[0] == data[2] != data[1]
     assert by_class.reproduce(1).equal
-    assert by_class.sweep.class_weight == {"0": 3.0, "2": 0.5}
+    assert by_class.sweep.mlp.class_weight == {"0": 3.0, "2": 0.5}
     assert by_row.sweep.data.memory["sample_weight"] == "(178,) float64"
 
 
@@ -114,6 +118,31 @@ def test_other_metrics_are_reported_beside_the_score(layer_type, tmp_path):
     sweep["metric"]["also"].append("auc")
     with pytest.raises(RefusedError, match=r'recipe\.also: was \["mcc", "accuracy", "brier"\], is'):
         hpsearch.run(sweep, out=tmp_path)
+
+
+@pytest.mark.parametrize("trainer", ["dense", "odd_layers:plain"])
+def test_metrics_of_a_regression_are_of_its_own_units(trainer):
+    random = np.random.default_rng(0)
+    x = random.normal(size=(400, 2))
+    # Far from 0: Keras' R squared, and a target without its mean, would be wrong.
+    y = 101_325 + 30 * x[:, 0] + random.normal(size=400)
+    metric = {"name": "val_r2", "also": ["mape", "rmse", "msle"]}
+    parameters = {"units": 8, "epochs": 20, "layer_type": trainer, "learning_rate": 0.01}
+    results = hpsearch.tune(x, y, parameters=parameters, metric=metric)
+    best, look = results.best, results.evaluate("validation").metrics
+    error = results.predict(x) - y
+    assert 0.3 < best["val_r2"] < 1
+    assert best["val_mape"] == pytest.approx(100 * np.abs(error / y).mean(), rel=0.5)
+    for name in ("r2", "mape", "rmse"):
+        assert look[name].value == pytest.approx(best[f"val_{name}"], rel=1e-3)
+
+
+def test_a_metric_beside_the_score_that_is_not_finite_ends_nothing():
+    recipe = Recipe(0, "mse", "linear", "val_loss", "minimize", also=("r2",))
+    epoch = {"loss": 1.0, "val_loss": 1.0, "r2": 0.5, "val_r2": math.nan}
+    assert not recipe.ends(epoch)
+    assert replace(recipe, metric="val_r2").ends(epoch)
+    assert recipe.ends(epoch | {"val_loss": math.inf})
 
 
 def test_a_sweep_file_names_such_a_metric_too(tmp_path):

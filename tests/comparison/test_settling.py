@@ -6,7 +6,7 @@ import pytest
 from made_tables import Made, Row, write
 
 from hpsearch.comparison.comparing import Settler, _values
-from hpsearch.comparison.table import read_tables
+from hpsearch.comparison.table import Columns, read_tables
 from hpsearch.errors import InputError
 
 
@@ -45,6 +45,9 @@ def test_what_cannot_be_trained_again_is_told_before_anything_trains(tmp_path):
     (empty / "sweep.yaml").write_text("data: {dataset: digits}\nparameters: {units: [1]}\n")
     with pytest.raises(InputError, match="no trial has a score"):
         Settler(5)(read_tables([empty, path]))
+    (path / "sweep.yaml").write_text("data: {dataset: digits}\nparameters: {units: [1]}\n")
+    with pytest.raises(InputError, match=r"by the sweep's own metric, val_accuracy:.*--score out"):
+        Settler(5)(read_tables([path, path], Columns(score="units", goal="maximize")))
 
 
 def test_fresh_seeds_are_those_that_no_table_has(tmp_path, monkeypatch):

@@ -138,6 +138,22 @@ def test_a_missing_text_is_a_category():
     assert column.vocabulary == ("", "flat", "house")
 
 
+def test_numbers_are_a_category_where_pandas_or_the_training_rows_say_so():
+    codes, y = pd.Series([3, 1, 2, 1] * 30), ["p", "q"] * 60
+    column = made(pd.DataFrame({"code": codes.astype("category")}), y).input.columns[0]
+    assert column.vocabulary == ("1", "2", "3")
+    texts = pd.DataFrame({"code": ["1", "A", "B"] * 40})
+    # As pandas reads them where a cell is missing.
+    numbers = pd.DataFrame({"code": [1.0, None, 3.0] * 4})
+    dataset = made(texts, y, validation_data=(numbers, ["p", "q", "q"] * 4))
+    assert dataset.validation.x["code"].tolist() == ["1", "", "3"] * 4
+
+
+def test_a_masked_number_is_missing():
+    x = np.ma.array(np.arange(120), mask=[False, True] * 60)[:, None]
+    assert made(x, ["p", "q", "q"] * 40).input.fill
+
+
 def test_without_imputation_a_missing_value_is_an_error():
     frame, y = messy()
     for x, where in (

@@ -84,7 +84,7 @@ def test_columns_follow_the_training_frame(call):
 def test_numbers_are_columns_of_the_training_table(call):
     validation = call("numbers_after_text").validation.x
     assert validation["0"].tolist() == [0, 2, 4, 6]
-    assert validation["1"].tolist() == ["1.0", "3.0", "5.0", "7.0"]
+    assert validation["1"].tolist() == ["1", "3", "5", "7"]
 
 
 @pytest.mark.parametrize(

@@ -169,6 +169,19 @@ def test_a_matrix_has_missing_numbers_as_a_frame_does(tmp_path: Path) -> None:
     np.testing.assert_array_equal(predict(rows.to_numpy()), predict(rows))
 
 
+def test_numbers_that_the_model_would_read_as_others_are_refused() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (60, 4, 4), np.uint8)
+    labels = np.repeat(["p", "q", "r"], 20)
+    parameters = {"epochs": 1, "units": 4}
+    results = hpsearch.tune(images, labels, parameters=parameters)
+    assert len(results.predict(images.astype(float))) == 60
+    with pytest.raises(InputError, match=r"row 0 \(from 0\): .* takes pixels, whole .*undivided"):
+        results.predict(images / 255)
+    results = hpsearch.tune(images.reshape(60, 16) / 7, labels, parameters=parameters)
+    with pytest.raises(InputError, match=r"inf is there, and the model takes finite 32-bit floats"):
+        results.predict(np.full((2, 16), np.inf))
+
+
 _KERAS_ALONE = """\
 import json, sys, zipfile
 import keras, numpy as np

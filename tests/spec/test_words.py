@@ -54,7 +54,7 @@ _METRICS = {
     "'accuracy'": "acc",
     "'val_accuracy'": "val_acc",
     "'val_auc'": "roc_auc",
-    "use val_accuracy or val_loss": "mae val_mae",
+    "use val_accuracy or val_loss": "mae val_mae val_r2",
 }
 _RANGES = {
     "'min'": "low min_value",

@@ -71,6 +71,7 @@ def test_ones_own_model_may_report_its_own_metric() -> None:
         ("val_mae", Task.BINARY),
         ("val_accuracy", Task.REGRESSION),
         ("val_auc", Task.REGRESSION),
+        ("val_pearson_correlation", Task.REGRESSION),
         ("val_top_3_accuracy", Task.BINARY),
         ("val_categorical_accuracy", Task.BINARY),
         ({"name": "val_loss", "also": ["auc"]}, Task.REGRESSION),

@@ -241,6 +241,7 @@ BAD = {
     "budget time": bad("budget: {time: 30min}", "budget.time", "30m", "'30min'"),
     "metric goal": bad("metric: my_score", "metric", "goal is missing"),
     "metric twice": bad("metric: {name: loss, also: [f1, val_f1]}", "metric.also[1]", "twice"),
+    "metric beside": bad("metric: {name: loss, also: [acc]}", "metric.also[0]", "'accuracy'"),
     "metric of a model": bad(
         "model: a:b\nmetric: {name: loss, also: [f1]}", "metric.also", "your model is compiled with"
     ),
