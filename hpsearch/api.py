@@ -396,7 +396,7 @@ def tune(
             "keep": keep,
             "method": method if unsaid else method_of(method, bool(configs), limits),
         },
-        (len(rows.y) if hasattr(rows.y, "__len__") else 0) if unsaid else None,
+        _count(rows.y) if unsaid else None,
     )
     load: Loader = partial(rows.load, folding=folds)
     listener = make_listener(verbose)
@@ -435,6 +435,12 @@ def _with_target(x: Any, y: Any, target: str) -> tuple[Any, Any]:
         raise InputError(f"target: x has {has} {target!r}{hint}")
     others = [at for at in range(len(names)) if at not in places]
     return x.iloc[:, others], x.iloc[:, places[0]]
+
+
+def _count(y: Any) -> int:
+    """Return the number of targets; 0 for what reading them will refuse."""
+    shape = getattr(y, "shape", None)
+    return next(iter(shape), 0) if shape is not None else len(y) if hasattr(y, "__len__") else 0
 
 
 @answering_unknown_arguments

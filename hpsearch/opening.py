@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ from hpsearch.errors import DataError
 from hpsearch.machine import available_bytes
 
 _GZIP, _PARQUET = b"\x1f\x8b", b"PAR1"
-#: Memory of a cell: as a number or a reference, and as text in the file that is read.
-_CELL_BYTES = 8 + 5 * 6
+#: About the memory of a cell: in the file's columns, in a frame, and as text.
+_CELL_BYTES = 70
+#: The text as it is, as bytes, as cells, and as encoded rows.
+_COPIES = 4
 
 
 def open_table(path: str | Path) -> Any:
@@ -26,17 +29,16 @@ def open_table(path: str | Path) -> Any:
     path = Path(path)
     if is_parquet(path):
         return io.BytesIO(_converted(path, path.stat().st_mtime_ns))
-    return gzip.open(path) if _begins(path, _GZIP) else path.open("rb")
+    with path.open("rb") as file:
+        packed = file.read(2) == _GZIP
+    return gzip.open(path) if packed else path.open("rb")
 
 
 def is_parquet(path: str | Path) -> bool:
-    """Check if a file begins as Parquet files do."""
-    return _begins(Path(path), _PARQUET)
-
-
-def _begins(path: Path, mark: bytes) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(mark)) == mark
+    """Check if a file begins and ends as Parquet files do."""
+    with Path(path).open("rb") as file:
+        begins = file.read(4) == _PARQUET
+        return begins and file.seek(-4, os.SEEK_END) > 0 and file.read() == _PARQUET
 
 
 # A table is opened several times, and converted once.
@@ -55,13 +57,26 @@ def _converted(path: Path, _changed: int) -> bytes:
                 f"{path}: column {column.name!r} has {column.type}, which is neither a number, a "
                 "text nor a date; write a file without it"
             )
+    text = _Bounded()
     try:
         frame = file.read().to_pandas(integer_object_nulls=True)
+        if frame.index.names != [None]:
+            frame = frame.reset_index()
+        frame.to_csv(text, index=False)
     except (NotImplementedError, OSError, ValueError) as error:
-        raise DataError(f"{path}: not a sound Parquet file: {error}") from error
-    if frame.index.names != [None]:
-        frame = frame.reset_index()
-    return str(frame.to_csv(index=False)).encode()
+        raise DataError(f"{path}: cannot be read as a table: {error}") from error
+    except MemoryError as error:
+        raise DataError(f"{path}: {error}") from error
+    return text.getvalue().encode()
+
+
+class _Bounded(io.StringIO):
+    """A text of which the memory has room for a few copies."""
+
+    def write(self, text: str) -> int:
+        if self.tell() > available_bytes() / _COPIES:
+            raise MemoryError("its texts take more memory than is available; use fewer rows")
+        return super().write(text)
 
 
 def _parquet(path: Path) -> Any:

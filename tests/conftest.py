@@ -10,15 +10,16 @@ from pathlib import Path
 
 import pytest
 from commands import end_all, ready_servers
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from made_tables import better_tables, hostile_tables
 from zygote import subprocess_with
 
 import hpsearch
 from hpsearch.workers import servers
 
-settings.register_profile("here", deadline=None)
-settings.register_profile("ci", deadline=None, derandomize=True)
+BUSY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("here", BUSY)
+settings.register_profile("ci", BUSY, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 #: Here processes are disturbed or measured, so they start as users' do.

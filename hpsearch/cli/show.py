@@ -81,11 +81,13 @@ _ADDED = {
 
 
 def _metrics() -> Rows:
-    yield "val_loss", "minimize; the loss, for classes the log loss"
+    yield "val_loss", "minimize; the loss, by default for classes the log loss"
     yield "val_accuracy", "maximize; for classes"
     yield "val_mae", "minimize; for numbers"
     for name, metric in KERAS_METRICS.items():
-        rows = ", for several classes" if metric.of_several else ", for classes" * metric.of_classes
+        rows = ", for classes" * metric.of_classes
+        if metric.of_several:
+            rows = f", for several {'classes' if metric.of_classes else 'outputs'}"
         if "k" not in metric.fixed:
             given = "".join(f" with {key}={value}" for key, value in metric.fixed.items())
             text = f"{metric.keras}{given}" if metric.keras else _ADDED[name]

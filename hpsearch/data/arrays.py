@@ -121,11 +121,18 @@ def _is_pandas(value: Any, kind: str) -> bool:
     return module is not None and isinstance(value, getattr(module, kind))
 
 
+def unmasked(value: Any) -> Any:
+    """Return a masked array with its masked numbers or texts missing; anything else unchanged."""
+    if not isinstance(value, np.ma.MaskedArray) or not value.mask.any():
+        return value
+    if value.dtype.kind in "biuf":
+        return np.ma.filled(value.astype(np.float64), np.nan)
+    return value.filled("")
+
+
 def _as_array(value: Any, name: str, where: str) -> npt.NDArray[Any]:
     try:
-        if np.ma.is_masked(value):
-            value = value.astype(np.float64).filled(np.nan)
-        array = np.asarray(value)
+        array = np.asarray(unmasked(value))
     except Exception as error:  # __array__ may raise anything.
         raise DataError(
             f"{where}: {name} is not an array: {type(error).__name__}: {error}"

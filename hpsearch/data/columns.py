@@ -187,7 +187,8 @@ def _training_column(series: pd.Series[Any], spec: DataSpec) -> npt.NDArray[Any]
         # cells are errors. Otherwise it is text, even if a few cells are numbers.
         numbers = ~np.isnan(parse_numbers(cells, spec.decimal))
         text = 2 * int(np.sum(numbers & ~missing)) < int(np.sum(~missing))
-        text |= series.dtype.name == "category"
+        # A category of pandas without an order.
+        text |= getattr(series.dtype, "ordered", None) is False
         if text and (formats := _date_formats(cells[~missing])):
             return _new_dates(series, formats, spec)
     return _identified(_known_column(series, spec, text=text), series, spec)
@@ -216,16 +217,16 @@ def _known_column(series: pd.Series[Any], spec: DataSpec, *, text: bool) -> npt.
 def _cells(
     series: pd.Series[Any], spec: DataSpec
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
-    """Return the cells as text, and which of them are missing.
-
-    pandas reads whole numbers as 1.0 where a cell is missing; they are texts such as 1.
-    """
-    if series.dtype.kind == "f":
-        whole = (series % 1 == 0) & (series.abs() < FLOAT64_WHOLE)
-        series = series.astype("Int64") if (whole | series.isna()).all() else series
+    """Return the cells as text, and which of them are missing."""
     given = zip(series.astype(object), series.isna(), strict=True)
-    cells = np.array(["" if gone else str(cell) for cell, gone in given], object)
+    cells = np.array(["" if gone else _text(cell) for cell, gone in given], object)
     return cells, np.isin(cells, [*MISSING, *spec.missing])
+
+
+def _text(cell: Any) -> str:
+    # pandas reads 1 as 1.0 where another cell of the column is missing.
+    whole = isinstance(cell, float) and cell.is_integer() and abs(cell) < FLOAT64_WHOLE
+    return str(int(cell) if whole else cell)
 
 
 def is_missing(values: npt.NDArray[np.float64], missing: Collection[str]) -> npt.NDArray[np.bool_]:

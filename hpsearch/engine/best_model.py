@@ -29,7 +29,7 @@ from hpsearch.training.subjects import Job, ModelSubject, TrainedModel
 from hpsearch.training.trainer import gpu_is_usable
 from hpsearch.workers.calls import Answers, write_best_model
 from hpsearch.workers.local import LocalExecutor
-from hpsearch.workers.protocol import Answered, Call, Called, Executor, Lost
+from hpsearch.workers.protocol import Answered, Call, Called, Executor, Finished, Lost
 from hpsearch.workers.servers import Servers
 
 Weights = Sequence[npt.NDArray[Any]]
@@ -188,6 +188,7 @@ def train_alone(
         check: As for `Retrainer`.
     """
     waiting, running = deque(jobs), set[int]()
+    answers: dict[int, ExecutionResult] = {}
     while waiting or running:
         while waiting and executor.free and executor.free_devices != 0:
             job = waiting.popleft()
@@ -195,18 +196,14 @@ def train_alone(
             running.add(job.training.number)
         executor.spread(waiting=bool(waiting))
         for event in executor.events(_WAIT_SECONDS):
-            match event:
-                case Answered():
-                    result = event.result
-                case Lost():
-                    number, error = event.training.number, event.reason
-                    result = ExecutionResult(number, Status.KILLED, error=error)
-                case _:
-                    continue
-            # A worker may be lost between its answer and the end of its training.
-            if result.number in running:
-                running.remove(result.number)
-                yield result
+            if isinstance(event, Answered) and event.result.number in running:
+                answers[event.result.number] = event.result
+            # After its answer, a worker may still have files to remove.
+            if isinstance(event, Finished | Lost) and event.training.number in running:
+                number = event.training.number
+                reason = event.reason if isinstance(event, Lost) else "the worker gave no result"
+                running.remove(number)
+                yield answers.pop(number, ExecutionResult(number, Status.KILLED, error=reason))
         check()
 
 

@@ -103,7 +103,7 @@ class SweepModels:
         dataset = load_data(sweep, load)
         if not sweep.kind.is_model and sweep.data.task is None:
             dataset.require_one_label()
-        return cls(sweep, dataset, make_recipe(sweep, dataset.target.task))
+        return cls(sweep, dataset, make_recipe(sweep, dataset.target.task, dataset.target.outputs))
 
     @cached_property
     def rows(self) -> TrainingData:

@@ -54,7 +54,7 @@ class Recipe:
             reports it itself.
         tolerant: As in KerasTuner, only a loss that is not finite ends a training, whose best
             epoch with a finite score then counts. If false, a training has diverged once any
-            metric is not finite.
+            metric but those of `also` is not finite.
         also: Metrics that an MLP reports beside the scored one, without `val_`.
         alone: Whether only the scored metric can make a training diverge: a program reports other
             metrics only in some epochs.
@@ -107,7 +107,8 @@ class Recipe:
         """Check if an epoch with these metrics ends the training because one is not finite."""
         if self.alone:
             return not math.isfinite(metrics[self.metric])
-        beside = {prefix + name for name in self.also for prefix in ("", "val_")} - {self.metric}
+        names = {*self.also} & {*self.more_metrics}
+        beside = {prefix + name for name in names for prefix in ("", "val_")} - {self.metric}
         values = [value for name, value in metrics.items() if name not in beside]
         if self.tolerant:
             values = [metrics.get("loss", 0.0)]

@@ -56,7 +56,7 @@ def absolute_error(y: Floats, p: Floats, w: Weights) -> float:
 
 
 def r2_score(y: Floats, p: Floats, w: Weights) -> float:
-    """Return the mean R squared of the outputs, 0 for one that is constant.
+    """Return the mean R squared of the outputs: 0 for constant targets, NaN if they are predicted.
 
     Source: `keras.metrics.R2Score`.
     """

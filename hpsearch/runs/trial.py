@@ -204,7 +204,7 @@ def open_run(source: Source) -> StoredRun:
     sweep = stored_sweep(facts, where)
     require_trusted(directory, _called(sweep, load), may_run)
     dataset = load_data(sweep, load)
-    recipe = with_code(make_recipe(sweep, dataset.target.task), load)
+    recipe = with_code(make_recipe(sweep, dataset.target.task, dataset.target.outputs), load)
     require_unchanged(facts.identity, identify(sweep, dataset, recipe), str(directory))
     recipe = replace(recipe, asked=facts.asked)
     return StoredRun(where, sweep, dataset, recipe, executions, results, may_run, source.say)

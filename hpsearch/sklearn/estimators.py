@@ -276,7 +276,7 @@ class _Sweep(BaseEstimator):
         if weights is None:
             raise ValueError(f"{best.label} is the best one, and its weights are lost")
         fold = loaded.of_fold(best.fold)
-        recipe = make_recipe(sweep, loaded.target.task)
+        recipe = make_recipe(sweep, loaded.target.task, loaded.target.outputs)
         problem = Problem(recipe, fold.input, fold.target)
         values = best.config.without_epochs
         self.network_ = Network(TrainedModel(MLPs(), problem, values, best.seed, weights))

@@ -155,7 +155,7 @@ class MetricClass:
         arguments: The function's arguments, by their names in Keras.
         fixed: The arguments that the name stands for, such as `k` of `top_5_accuracy`.
         of_classes: Whether it needs classes; other metrics work for any numbers.
-        of_several: Whether it needs several classes, and so does not work for one sigmoid.
+        of_several: Whether it needs several outputs, and so does not work for one sigmoid.
     """
 
     keras: str
@@ -217,10 +217,9 @@ _SHORT: Final = {
     "top_k_accuracy": "top_k_categorical_accuracy",
     **{f"top_{k}_accuracy": "top_k_categorical_accuracy" for k in range(2, 21)},
 }
-#: Parts of the names of metrics that need classes, and of those that need several classes.
+#: Parts of the names of metrics that need classes, and of those that need several outputs.
 _OF_CLASSES = re.compile(
     r"accuracy|auc|precision|recall|f1|beta|iou|io_u|crossentropy|hinge|kl_divergence|top_"
-    r"|correlation|similarity"
 )
 _OF_SEVERAL = re.compile(r"categorical|top_|correlation|similarity")
 _TABULATED: Final[dict[str, list[str]]] = _TABLE["metrics"]

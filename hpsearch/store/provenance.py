@@ -24,7 +24,7 @@ _OUTPUTS = {
 }
 
 
-def make_recipe(sweep: Sweep, task: Task) -> Recipe:
+def make_recipe(sweep: Sweep, task: Task, outputs: int = 1) -> Recipe:
     """Return the sweep's recipe, with the task's defaults filled in."""
     activation, loss = _OUTPUTS[task]
     builder, model = sweep.builder, sweep.mlp
@@ -32,7 +32,7 @@ def make_recipe(sweep: Sweep, task: Task) -> Recipe:
     metric = sweep.metric.name if sweep.metric else default
     also = sweep.metric.also or () if sweep.metric else ()
     for name in () if builder else (metric, *also):
-        _require_metric(name, task, sweep)
+        _require_metric(name, task, sweep, several=task is Task.MULTICLASS or outputs > 1)
     stopping = sweep.early_stopping
     return Recipe(
         sweep_seed=sweep.seed,
@@ -49,7 +49,7 @@ def make_recipe(sweep: Sweep, task: Task) -> Recipe:
     )
 
 
-def _require_metric(metric: str, task: Task, sweep: Sweep) -> None:
+def _require_metric(metric: str, task: Task, sweep: Sweep, *, several: bool) -> None:
     name = metric.removeprefix("val_")
     usual = TASK_METRICS[task]
     if metric in usual:
@@ -58,7 +58,7 @@ def _require_metric(metric: str, task: Task, sweep: Sweep) -> None:
     if (
         keras_metric is None
         or (task is Task.REGRESSION and keras_metric.of_classes)
-        or (task is Task.BINARY and keras_metric.of_several)
+        or (keras_metric.of_several and not several)
     ):
         raise InputError(
             f"metric: {metric!r} is not reported for a {task} target; there are "

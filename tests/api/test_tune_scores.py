@@ -142,7 +142,7 @@ def test_a_metric_beside_the_score_that_is_not_finite_ends_nothing():
     epoch = {"loss": 1.0, "val_loss": 1.0, "r2": 0.5, "val_r2": math.nan}
     assert not recipe.ends(epoch)
     assert replace(recipe, metric="val_r2").ends(epoch)
-    assert recipe.ends(epoch | {"val_loss": math.inf})
+    assert replace(recipe, also=("r2", "loss")).ends(epoch | {"val_loss": math.inf})
 
 
 def test_a_sweep_file_names_such_a_metric_too(tmp_path):

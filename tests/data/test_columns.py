@@ -142,7 +142,10 @@ def test_numbers_are_a_category_where_pandas_or_the_training_rows_say_so():
     codes, y = pd.Series([3, 1, 2, 1] * 30), ["p", "q"] * 60
     column = made(pd.DataFrame({"code": codes.astype("category")}), y).input.columns[0]
     assert column.vocabulary == ("1", "2", "3")
-    texts = pd.DataFrame({"code": ["1", "A", "B"] * 40})
+    ordered = made(pd.DataFrame({"code": pd.Categorical(codes, ordered=True)}), y)
+    assert ordered.input.columns is None
+    texts = pd.DataFrame({"code": ["A", "B", 2.0] * 40})
+    assert made(texts, y).input.columns[0].vocabulary == ("2", "A", "B")
     # As pandas reads them where a cell is missing.
     numbers = pd.DataFrame({"code": [1.0, None, 3.0] * 4})
     dataset = made(texts, y, validation_data=(numbers, ["p", "q", "q"] * 4))
@@ -150,8 +153,9 @@ def test_numbers_are_a_category_where_pandas_or_the_training_rows_say_so():
 
 
 def test_a_masked_number_is_missing():
-    x = np.ma.array(np.arange(120), mask=[False, True] * 60)[:, None]
-    assert made(x, ["p", "q", "q"] * 40).input.fill
+    x, y = np.ma.array(np.arange(120), mask=[False, True] * 60)[:, None], ["p", "q", "q"] * 40
+    assert made(x, y).input.fill
+    assert made(pd.array([1, None, 3] * 40, "Int64"), y).input.fill
 
 
 def test_without_imputation_a_missing_value_is_an_error():

@@ -261,7 +261,8 @@ def test_a_parquet_file_is_the_table_that_a_csv_would_be(csv_file, tmp_path, mon
     monkeypatch.setattr("hpsearch.opening.available_bytes", lambda: 1 << 22)
     with pytest.raises(DataError, match="use fewer rows"):
         load(csv=path, target="y")
-    Path(path).write_bytes(b"PAR1 and no more")
+    assert load(csv=csv_file("PAR1,y\n" + "1.5,p\n2.5,q\n" * 20, "named.csv"), target="y")
+    Path(path).write_bytes(b"PAR1 and no more PAR1")
     with pytest.raises(DataError, match="not a sound Parquet file"):
         load(csv=path, target="y")
 

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import re
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -336,8 +337,11 @@ def test_a_program_may_put_anything_in_the_place_of_its_files(trial, make):
         open(os.path.join(os.environ["HPSEARCH_CHECKPOINT"], "c"), "w").close()
         {{ending}}
     """
+    # Ends the tests if it hangs.
+    signal.alarm(20)
     for ending in ("", "raise SystemExit(3)"):
         assert trial(script.format(ending=ending)).status is Status.FAILED
+    signal.alarm(0)
 
 
 @pytest.mark.parametrize("ending", ["halt", "end", "ignore"])

@@ -85,6 +85,11 @@ def test_a_metric_that_is_not_reported(metric: Any, task: Task) -> None:
         make_recipe(asked, task)
 
 
+def test_a_correlation_is_of_the_outputs_of_a_row() -> None:
+    asked = sweep(data={"npz": "a.npz"}, metric="val_pearson_correlation")
+    assert make_recipe(asked, Task.REGRESSION, 2).metric == "val_pearson_correlation"
+
+
 def test_provenance_is_what_every_row_shares() -> None:
     shared = identity().provenance("digits")
     assert isinstance(shared, Provenance)
