@@ -130,6 +130,7 @@ def read_as_it_is(
         DataError: Two separators fit the file, or it is not text.
     """
     if is_parquet(path):
+        # What it is converted to has one form.
         return read(Dialect())
     dialect = _dialect(path, spec)
     try:

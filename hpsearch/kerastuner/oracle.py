@@ -185,7 +185,7 @@ class StrategyOracle(keras_tuner.Oracle):
 
     @keras_tuner.synchronized  # type: ignore[untyped-decorator]
     def end_trial(self, trial: kt.Trial) -> None:
-        """Report an ended trial to the strategy; none is retried."""
+        """Report to the strategy a trial that has ended; KerasTuner does not repeat it."""
         super().end_trial(trial)
         ended, proposal = self.trials[trial.trial_id], self.proposals[trial.trial_id]
         score = ended.score if ended.status == STATUS.COMPLETED else None

@@ -55,9 +55,9 @@ class Recipe:
         tolerant: As in KerasTuner, only a loss that is not finite ends a training, whose best
             epoch with a finite score then counts. If false, a training has diverged once any
             metric but those of `also` is not finite.
-        also: Metrics that an MLP reports beside the scored one, without `val_`.
         alone: Whether only the scored metric can make a training diverge: a program reports other
             metrics only in some epochs.
+        also: Metrics that an MLP reports beside the scored one, without `val_`.
     """
 
     sweep_seed: int
@@ -107,12 +107,11 @@ class Recipe:
         """Check if an epoch with these metrics ends the training because one is not finite."""
         if self.alone:
             return not math.isfinite(metrics[self.metric])
-        names = {*self.also} & {*self.more_metrics}
-        beside = {prefix + name for name in names for prefix in ("", "val_")} - {self.metric}
-        values = [value for name, value in metrics.items() if name not in beside]
         if self.tolerant:
-            values = [metrics.get("loss", 0.0)]
-        return not all(map(math.isfinite, values))
+            return not math.isfinite(metrics.get("loss", 0.0))
+        beside = {*self.also} - {*_REPORTED}
+        kept = [n for n in metrics if n == self.metric or n.removeprefix("val_") not in beside]
+        return not all(math.isfinite(metrics[name]) for name in kept)
 
 
 class Patience:

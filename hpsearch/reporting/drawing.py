@@ -180,6 +180,13 @@ def trace(mode: str, x: Iterable[Any], y: Iterable[Any], **look: Any) -> dict[st
     return {"type": "scatter", "mode": mode, **places, **look}
 
 
+def band(x: Iterable[Any], low: Iterable[Any], high: Iterable[Any], **look: Any) -> dict[str, Any]:
+    """A filled band between two lines."""
+    there, back = list(x), list(low)
+    look |= {"fill": "toself", "line": {"width": 0}, "hoverinfo": "skip"}
+    return trace("lines", [*there, *there[::-1]], [*high, *back[::-1]], **look)
+
+
 def guide(x: Sequence[Any], y: Sequence[Any]) -> dict[str, Any]:
     """A dashed line to compare points with."""
     line = {"color": "@muted", "width": 1.5, "dash": "dash"}

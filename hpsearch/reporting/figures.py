@@ -12,6 +12,7 @@ from hpsearch.reporting.drawing import (
     BEST_CURVES,
     MOST_EPOCHS,
     Spec,
+    band,
     error_bars,
     guide,
     inert,
@@ -288,9 +289,7 @@ def _means(effect: Effect, limits: tuple[float, float]) -> list[dict[str, Any]]:
     if effect.numeric:
         look["line"] = {"color": "@accent", "width": 2.5}
         look["marker"] = {"color": "@accent", "size": 6}
-        there_and_back = [*at, *at[::-1]], [*high, *low[::-1]]
-        filled = {"fill": "toself", "fillcolor": "@soft", "line": {"width": 0}}
-        interval = trace("lines", *there_and_back, **filled, hoverinfo="skip")
+        interval = band(at, low, high, fillcolor="@soft")
         return [interval, trace("lines+markers", at, mean, **look)]
     bars = error_bars(mean - low, high - mean)
     bars |= {"color": "@accent", "thickness": 1.6, "width": 6}

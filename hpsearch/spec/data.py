@@ -104,7 +104,9 @@ class DataSpec(Spec):
     words = words.DATA
 
     dataset: str | None = key(one_of(DATASETS, "dataset"), "A built-in dataset.", "fashion_mnist")
-    csv: str | None = key(text(), "A CSV or Parquet file, relative to this file.", "houses.csv")
+    csv: str | None = key(
+        text(), "A CSV or Parquet file, relative to the sweep file.", "houses.csv"
+    )
     npz: str | None = key(text(), "An NPZ file, relative to the sweep file.", "houses.npz")
     python: str | None = key(
         reference(), "A function that returns the data, as package.module:function.", "my.data:load"
