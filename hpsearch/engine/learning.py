@@ -392,13 +392,14 @@ class AdaptivePlanner(Planner):
             members, goal = self._members[identity], self._goals.get(identity)
             if not self._complete(identity, goal):
                 continue
-            config = members[0].config
-            rungs = self.strategy is not None and self.strategy.rungs
-            if rungs and len(members) > len(self._repetitions):
-                # A race's seed changes the means at all rungs; a resumed search sees the new ones.
-                self.outcomes += self._known_outcomes([config])
-            else:
-                self.outcomes.append(self._outcome(identity, goal))
+            has_rungs = self.strategy is not None and bool(self.strategy.rungs)
+            known = list(self._known_outcomes([members[0].config])) if has_rungs else []
+            if not (has_rungs and len(members) > len(self._repetitions)):
+                # A program may pass its goal before it can be halted.
+                beyond = [each for each in known if (each.epochs or 0) > (goal or 0)]
+                known = [self._outcome(identity, goal), *beyond]
+            # Else a race's seed changes the means at all rungs; a resumed search sees the new ones.
+            self.outcomes += known
 
     def _complete(self, config: str, epochs: int | None) -> bool:
         return all(self._reached(execution, epochs) for execution in self._members[config])

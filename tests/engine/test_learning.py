@@ -121,6 +121,18 @@ class EndsLate(Trains):
         return events
 
 
+class PassesGoals(Trains):
+    """Two in three trainings end by themselves before they can be halted, as short programs do."""
+
+    def events(self, seconds: float) -> list[Event]:
+        for job in self.waiting[:1]:
+            training = job.training
+            if training.number % 3:
+                stops = ((training.whole or training.epochs, training.number),)
+                self.waiting[0] = replace(job, training=replace(training, stops=stops, whole=None))
+        return super().events(seconds)
+
+
 @contextmanager
 def search(
     directory: Path, method: Any, *, workers: int = 1, most: int | None = None,
@@ -192,6 +204,19 @@ def test_promoted_trials_go_on_from_their_state(tmp_path: Path) -> None:
     for _, _, result in rows.values():
         assert result.status is (Status.COMPLETED if len(result.curve) == 9 else Status.STOPPED)
     assert all(job.past is not None for job in executor.jobs if job.training.epochs > 1)
+
+
+@pytest.mark.parametrize("proposals", ["random", "bayesian"])
+def test_a_search_whose_trainings_passed_their_goals_is_over(
+    tmp_path: Path, proposals: str
+) -> None:
+    method = {"name": "asha", "min_epochs": 1, "factor": 2, "proposals": proposals}
+    with search(tmp_path, method) as (engine, _):
+        engine.trainings.executor = PassesGoals(1, None, frozenset())
+        run_engine(engine)
+    rows, executor = run(tmp_path, method)
+    assert len(rows) == 30
+    assert not executor.jobs
 
 
 @pytest.mark.parametrize("lost", [False, True])
