@@ -16,6 +16,8 @@ _TRAINER = ("hpsearch.native", "hpsearch.training", "hpsearch.workers")
 _SPEED = (*_TRAINER, "hpsearch.engine", "experiments.speed_peers")
 _MODELS = ("hpsearch.custom", "hpsearch.training", "hpsearch.workers")
 _SEARCH = ("hpsearch.search", "hpsearch.space.seeds")
+#: Of searches without `asha` and `hyperband`; a minus leaves a module out.
+_WHOLE = (*_SEARCH, "-hpsearch.search.halving")
 #: What reads a sweep file without `data`.
 _READERS = ("checks", "command", "keys", "method", "parameters", "rules", "sweep", "words", "yaml")
 #: Table -> the modules and packages by which it would be another one.
@@ -26,17 +28,17 @@ CODE: dict[str, tuple[str, ...]] = {
     "importance": ("hpsearch.reporting.forest", "hpsearch.reporting.importance"),
     "inner_loop": ("hpsearch.native", "hpsearch.training"),
     "interruptions": ("hpsearch.engine", "hpsearch.store", "hpsearch.workers"),
-    "known_results": _SEARCH,
+    "known_results": _WHOLE,
     "memory": (*_TRAINER, "hpsearch.engine", "hpsearch.reporting", "hpsearch.store"),
     "memory_data": _TRAINER,
-    "prior_fresh": _SEARCH,
-    "prior_quality": (*_SEARCH, "experiments.prior_fit"),
+    "prior_fresh": _WHOLE,
+    "prior_quality": (*_WHOLE, "experiments.prior_fit"),
     "programs": ("hpsearch.engine", "hpsearch.programs", "experiments.program_peers"),
     "scale": ("hpsearch.engine", "hpsearch.ray", "hpsearch.workers"),
     "scaling": (*_TRAINER, "hpsearch.engine"),
     "search_claims": _SEARCH,
     "search_fidelity": _SEARCH,
-    "search_long": _SEARCH,
+    "search_long": _WHOLE,
     "search_quality": _SEARCH,
     "speed_digits": _SPEED,
     "speed_digits_single": _SPEED,
@@ -61,7 +63,10 @@ def digest(*names: str) -> str:
     """Return eight hexadecimal digits of modules and packages, such as `hpsearch.search`."""
     files: list[Path] = []
     for name in names:
-        path = _ROOT.joinpath(*name.split("."))
+        path = _ROOT.joinpath(*name.removeprefix("-").split("."))
+        if name.startswith("-"):
+            files.remove(path.with_suffix(".py"))
+            continue
         inside = [file for file in path.rglob("*") if file.suffix in _SUFFIXES]
         files += sorted(inside) if path.is_dir() else [path.with_suffix(".py")]
     text = "\n".join(f"{file.relative_to(_ROOT)}\n{_bare(file)}" for file in files)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -60,6 +61,9 @@ class CurveReuse:
                 continue
             if len(result.curve) >= epochs or _ended(result, other):
                 shared = followed(result.curve, epochs, self.recipe)
+                if shared.status is Status.COMPLETED and epochs < execution.epochs:
+                    is_over = _ended(result, other) and len(result.curve) <= epochs
+                    shared = replace(shared, status=shared.status if is_over else Status.STOPPED)
                 return replace(
                     shared,
                     number=execution.number,
@@ -272,13 +276,14 @@ class AdaptivePlanner(Planner):
         own = {config.id for config in configs}
         # A result of this search counts more than one of others.
         others = [outcome for outcome in self._others if outcome.config.id not in own]
-        self.past = Past(tuple(configs), (*others, *outcomes))
+        # A method that ignores scores is to skip them.
+        met = () if self.strategy.adaptive else (outcome.config for outcome in others)
+        self.past = Past((*configs, *met), (*others, *outcomes))
         self.strategy.restore(self.past.configs, self.past.outcomes)
-        # The file may have gained a seed since.
-        added = self._new(configs, self._repetitions)
         for config in configs:
             self._goals[config.id] = self._goal_of(config)
-        return self._step(configs, added)
+        # The file may have gained a seed since.
+        return self._step(configs, self._new(configs, self._repetitions))
 
     def _begin_of_oracle(self, configs: Sequence[Config]) -> Step:
         """Leave unfinished configs to the oracle, which proposes them again with their epochs."""
@@ -290,20 +295,28 @@ class AdaptivePlanner(Planner):
         return self._step(over, self._new(over, self._repetitions))
 
     def _goal_of(self, config: Config) -> int | None:
+        """Return the epochs that a config's answered executions reached, or are to reach first."""
         if not isinstance(self.strategy, HalvingStrategy):
             return None
-        first = self.strategy.first_epochs(config)
-        return max([first, *(outcome.epochs or 0 for outcome in self._known_outcomes([config]))])
+        members = self._members[config.id]
+        answered = [each for each in members if each.number not in self._unanswered]
+        reached = self._rungs_of(answered) if answered else ()
+        return max([self.strategy.first_epochs(config), *(rung or 0 for rung in reached)])
+
+    def _rungs_of(self, members: Sequence[Execution]) -> Iterator[int | None]:
+        """Yield the rungs that all members reached, up to the one by which all had ended."""
+        rungs: Sequence[int | None] = self.strategy.rungs if self.strategy is not None else ()
+        for rung in rungs or [None]:
+            if not all(self._reached(execution, rung) for execution in members):
+                return
+            yield rung
+            if all(self._ended(execution, rung) for execution in members):
+                return
 
     def _known_outcomes(self, configs: Iterable[Config]) -> Iterator[Outcome]:
-        rungs: Sequence[int | None] = self.strategy.rungs if self.strategy is not None else ()
         for config in configs:
-            for rung in rungs or [None]:
-                if not self._complete(config.id, rung):
-                    break
+            for rung in self._rungs_of(self._members[config.id]):
                 yield self._outcome(config.id, rung)
-                if all(self._ended(execution, rung) for execution in self._members[config.id]):
-                    break
 
     # The next step
 
@@ -314,15 +327,18 @@ class AdaptivePlanner(Planner):
         winner = self._race.next(self._raced())
         if winner is None:
             return Step()
-        config = self._members[winner][0].config
-        executions = self._new([config], [Repetition(len(self._members[winner]))])
-        return self._step([config], executions)
+        members = self._members[winner]
+        # Seeds that the sweep listed before it had a race may leave gaps.
+        seed = next(n for n in itertools.count() if all(n != each.seed for each in members))
+        return self._step([members[0].config], self._new([members[0].config], [Repetition(seed)]))
 
     def _raced(self) -> dict[str, list[float]]:
         """The scores of the configs for which every seed so far has ended."""
         raced: dict[str, list[float]] = {}
+        last = self.strategy.rungs[-1:] if self.strategy is not None else ()
         for config, members in self._members.items():
-            if not self._complete(config, None):
+            # A training that ended early may still be promoted.
+            if not self._complete(config, None) or (last and self._goals.get(config) != last[0]):
                 continue
             scores = [self._results[execution.number].score for execution in members]
             valid_scores = [score for score in scores if score is not None]
@@ -392,14 +408,14 @@ class AdaptivePlanner(Planner):
             members, goal = self._members[identity], self._goals.get(identity)
             if not self._complete(identity, goal):
                 continue
-            has_rungs = self.strategy is not None and bool(self.strategy.rungs)
-            known = list(self._known_outcomes([members[0].config])) if has_rungs else []
-            if not (has_rungs and len(members) > len(self._repetitions)):
-                # A program may pass its goal before it can be halted.
-                beyond = [each for each in known if (each.epochs or 0) > (goal or 0)]
-                known = [self._outcome(identity, goal), *beyond]
-            # Else a race's seed changes the means at all rungs; a resumed search sees the new ones.
-            self.outcomes += known
+            outcomes = {goal: self._outcome(identity, goal)}
+            if goal is not None and self.strategy is not None and self.strategy.rungs:
+                known = {each.epochs: each for each in self._known_outcomes([members[0].config])}
+                # Another seed changes the means at all rungs; a program may pass its goal before it
+                # can be halted.
+                least = 0 if len(members) > 1 else goal + 1
+                outcomes |= {rung: known[rung] for rung in known if (rung or 0) >= least}
+            self.outcomes += [outcomes[rung] for rung in sorted(outcomes, key=lambda n: n or 0)]
 
     def _complete(self, config: str, epochs: int | None) -> bool:
         return all(self._reached(execution, epochs) for execution in self._members[config])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -128,7 +128,8 @@ class Run:
         engine = self._engine_over(prepared)
         retried = _RETRIED if self.settings.retry else ()
         ledger = engine.ledger
-        answered = {n for n, result in ledger.results.items() if result.status not in retried}
+        before = dict(ledger.results)
+        answered = {n for n, result in before.items() if result.status not in retried}
         self.listener(
             Began(
                 prepared.name,
@@ -168,7 +169,7 @@ class Run:
             self.check_signal()
             prepared.finish(engine)
             self._store.require_sound()
-            return self._outcome(engine, answered)
+            return self._outcome(engine, before)
         finally:
             if page is not None:
                 self.warn(page.finish(interrupted=self.stop.signal is not None))
@@ -277,16 +278,17 @@ class Run:
                     end()
             engine.work()
 
-    def _outcome(self, engine: Engine, before: Collection[int]) -> RunOutcome:
-        """Return the outcome of a search; `before` has what was answered before the run."""
+    def _outcome(self, engine: Engine, before: Mapping[int, ExecutionResult]) -> RunOutcome:
+        """Return the outcome of a search; `before` has the results of earlier runs."""
         ledger, executions = engine.ledger, engine.planner.current
         ended = [execution for execution in executions if execution.number in ledger.results]
         scored = {e.trial for e in ended if ledger.results[e.number].status.scored}
+        new = {e.trial for e in ended if ledger.results[e.number] is not before.get(e.number)}
         return RunOutcome(
             directory=self.where.path,
             completed=len(scored),
             trials=len({execution.trial for execution in ended}),
-            trained=len({execution.trial for execution in ended if execution.number not in before}),
+            trained=len(new),
             best=best_execution(ledger.stored, ledger.results, ledger.recipe.goal),
             stopped=self.stop.reason,
         )

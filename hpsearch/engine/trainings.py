@@ -117,6 +117,10 @@ class Trainings:
     #: The errors of the first trainings; None once one has ended otherwise.
     _errors: list[str] | None = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        if any(result.status is not Status.FAILED for result in self.results.values()):
+            self._errors = None
+
     def room(self, *, waits: bool) -> int:
         """Return how many more trainings to plan.
 
@@ -169,6 +173,8 @@ class Trainings:
         if number not in self.running or self._repeats(event.result):
             return False
         del self.running[number]
+        # A halted training that continues later is another one.
+        self._deaths.pop(number, None)
         return True
 
     def _repeats(self, result: ExecutionResult) -> bool:
@@ -273,7 +279,7 @@ class Ledger:
     versions: Mapping[str, str] = field(default_factory=installed)
     keeps: int | None = 1
     #: The best scores, as many as are kept, ascending; with the other sign if less is better.
-    _best_scores: list[float] = field(default_factory=list)
+    _best_scores: list[tuple[float, int]] = field(default_factory=list)
     _executions: dict[int, Execution] = field(init=False)
     _late: set[str] = field(default_factory=set)
     _leader: Leader = field(init=False)
@@ -355,7 +361,7 @@ class Ledger:
         """The score that is to be exceeded for weights to be kept; None if all are kept."""
         if self.keeps is None or len(self._best_scores) < self.keeps:
             return None
-        return self._signed(self._best_scores[0])
+        return self._signed(self._best_scores[0][0])
 
     @property
     def kept(self) -> list[int] | None:
@@ -367,9 +373,12 @@ class Ledger:
     def _note_score(self, execution: Execution, result: ExecutionResult) -> None:
         score = result.score if result.status.scored else None
         self._leader.note(execution.trial, execution.number, score)
-        if score is not None and self.keeps is not None:
-            insort(self._best_scores, self._signed(score))
-            del self._best_scores[: -self.keeps]
+        if self.keeps is not None:
+            # A training that continued has another score.
+            self._best_scores = [best for best in self._best_scores if best[1] != execution.number]
+            if score is not None:
+                insort(self._best_scores, (self._signed(score), execution.number))
+                del self._best_scores[: -self.keeps]
 
     def _signed(self, score: float) -> float:
         return score if self.recipe.goal == "maximize" else -score

@@ -118,7 +118,7 @@ class Search:
             trials=trials,
             seed=seed,
         )
-        recipe = Recipe(seed, "", "", METRIC, goal)
+        recipe = Recipe(search.seed, "", "", METRIC, goal)
         strategy = strategy_of(search, recipe)
         if strategy is None or strategy.rungs:
             reason = "proposes for Keras models" if strategy is None else "halts trainings"
@@ -172,7 +172,7 @@ class Search:
             recipe={"seed": recipe.sweep_seed, "kind": str(Kind.FUNCTION)},
         )
         require_unchanged(store.facts().identity, identity, str(where.path))
-        name = "search" if out is None else where.path.name
+        name = "search" if out is None else where.path.absolute().name
         provenance, kind = identity.provenance(name), Kind.FUNCTION
         tables = Tables(held, Task.OBJECTIVE, names, provenance, kind=kind, flush=store.flush)
         ledger = Ledger.open(store, tables, recipe)
@@ -180,7 +180,7 @@ class Search:
             message = f"{store.path}: {loss}; these trials are asked for again"
             warnings.warn(message, UserWarning, stacklevel=stack_level_of_caller())
         held.clear()
-        store.set_facts(identity=identity, task=Task.OBJECTIVE)
+        store.set_facts(identity=identity, task=Task.OBJECTIVE, name=name)
         # When the program ends, the tables are written, but pandas cannot be imported any more.
         import pandas as pd
 

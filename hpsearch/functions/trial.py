@@ -71,8 +71,7 @@ class ObjectiveTrainer:
 
     @property
     def _key(self) -> tuple[str, int]:
-        values = {name: value for name, value in self._values.items() if name != "epochs"}
-        return repr(sorted(values.items(), key=str)), self._epoch
+        return repr(sorted(self._values.items(), key=str)), self._epoch
 
     def state(self) -> State:
         """Return nothing to store, but keep the iterator, so that it can continue here."""

@@ -111,6 +111,9 @@ class StoredRun:
 
     def scored(self, which: Which) -> tuple[Execution, ExecutionResult]:
         """Return the best of the executions that `which` names, and its result."""
+        best = best_execution(self.executions, self.results, self.recipe.goal)
+        if which.trial is None and best is not None:
+            which = replace(which, trial=best[0].trial)
         named = [execution for execution in self.executions if which.names(execution)]
         best = best_execution(named, self.results, self.recipe.goal)
         if best is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from hpsearch.search.strategy import Outcome, Proposal, Strategy
@@ -70,9 +70,16 @@ class Rung:
         bisect.insort(self._ranked, entry)
         self._entries[config.id] = entry
 
-    def best(self, count: int) -> Iterator[Config]:
-        """Yield the best `count` configs, except for failed ones."""
-        for loss, _, config in self._ranked[:count]:
+    def has(self, configs: Collection[str]) -> bool:
+        """Check if all of these have an entry."""
+        return self._entries.keys() >= set(configs)
+
+    def best(self, count: int, among: Collection[str] | None = None) -> Iterator[Config]:
+        """Yield the best `count` configs of all, or of some, except for failed ones."""
+        ranked = self._ranked
+        if among is not None:
+            ranked = [entry for entry in ranked if entry[2].id in among]
+        for loss, _, config in ranked[:count]:
             if loss < math.inf:
                 yield config
 
@@ -321,15 +328,19 @@ class HyperbandStrategy(HalvingStrategy):
         return _Bracket(self._new_rungs(), first, self._sizes[first])
 
     def _promotable(self, bracket: _Bracket) -> Iterator[tuple[Config, int]]:
-        expected = len(bracket.sent) if self.exhausted else bracket.size
+        if not self.exhausted and len(bracket.sent) < bracket.size:
+            return
+        going: Collection[str] = bracket.sent.keys()
         for index in range(bracket.first, len(self.rungs)):
-            if len(bracket.rungs[index]) < expected:
+            rung = bracket.rungs[index]
+            # A program that was not promoted may have passed this rung, too.
+            if not rung.has(going):
                 return
-            if index == len(self.rungs) - 1 or not expected:
+            if index == len(self.rungs) - 1 or not going:
                 break
-            best = list(bracket.rungs[index].best(int(expected / self._factor)))
+            best = list(rung.best(int(len(going) / self._factor), going))
             # Failed configs are missing.
-            expected = len(best)
+            going = {config.id for config in best}
             yield from bracket.waiting_at(index, best)
         bracket.over = True
 

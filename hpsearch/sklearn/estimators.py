@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import numbers
 import os
 import tempfile
@@ -281,7 +282,8 @@ class _Sweep(BaseEstimator):
         values = best.config.without_epochs
         self.network_ = Network(TrainedModel(MLPs(), problem, values, best.seed, weights))
         active = dict(best.config.values)
-        self.best_params_ = {name: active[name] for name in sweep.parameters if name in active}
+        varied = dict.fromkeys(itertools.chain(sweep.parameters, *sweep.configs))
+        self.best_params_ = {name: active[name] for name in varied if name in active}
         self.best_score_ = -score if recipe.goal == "minimize" else score
         self.cv_results_ = cv_results(table)
 

@@ -169,7 +169,8 @@ def parsed(cell: str, *, as_text: bool) -> Any:
     """Read a CSV file's cell as None, text or, unless `as_text`, a number or a boolean."""
     if cell == "":
         return None
-    if not as_text:
+    # Python reads 64_32 as 6432.
+    if not as_text and "_" not in cell:
         for number in (float,) if "." in cell else (int, float):
             try:
                 return number(cell)

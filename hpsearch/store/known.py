@@ -11,6 +11,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+
 from hpsearch.errors import InputError
 from hpsearch.models.problem import Recipe
 from hpsearch.search.strategy import Outcome
@@ -174,6 +176,11 @@ class _OwnRows:
                 f"known: the scores of {name} are {shown}, and this sweep's are "
                 f"{recipe.metric}:{recipe.goal}:{recipe.epoch}"
             )
+        # `Results.trials` does not name its metric.
+        if not metrics and recipe.metric in table:
+            scored = table[table["score"].notna()]
+            if not np.allclose(scored["score"].astype(float), scored[recipe.metric].astype(float)):
+                raise InputError(f"known: the scores of {name} are not its {recipe.metric}")
 
     def config(self, row: Mapping[Any, Any]) -> Config:
         """Return a row's config; raise ValueError if none of the space trains equally."""

@@ -12,7 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from commands import hpsearch as hpsearch_command
+from objectives import bowl
 
 import hpsearch
 from hpsearch.errors import InputError, RefusedError
@@ -24,10 +27,6 @@ def run_python(code: str, home: Path) -> subprocess.CompletedProcess[bytes]:
     # Python 3.12 warns of a fork beside the libraries' threads.
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code]
     return subprocess.run(command, cwd=home, capture_output=True, check=False)
-
-
-def bowl(config: Any) -> float:
-    return float((config["x"] - 3) ** 2 + (config["y"] + 2) ** 2)
 
 
 def run(search: hpsearch.Search, count: int) -> list[dict[str, Any]]:
@@ -51,6 +50,10 @@ def test_it_proposes_what_optimize_would_try(method: str) -> None:
     columns = [name for name in table if name not in ("seconds", "sweep", "data")]
     assert table[columns].equals(tried.table[columns])
     assert best["score"] == tried.best["score"] < 12
+    assert (tried.table["status"] == "completed").all()
+    assert tried.best["score"] == bowl(dict(tried.best[["x", "y"]]))
+    assert {"x", "y", "objective", "config", "seconds"} <= set(tried.table.columns)
+    assert "units" not in tried.table
 
 
 def test_a_grid_ends_by_itself() -> None:
@@ -69,7 +72,7 @@ def test_a_grid_ends_by_itself() -> None:
 @pytest.mark.parametrize("method", ["auto", "random"])
 def test_a_later_search_continues_with_the_open_trials_first(method: str, tmp_path: Path) -> None:
     def search() -> hpsearch.Search:
-        return hpsearch.Search(PLANE, method, out=tmp_path / "out", seed=3)
+        return hpsearch.Search(PLANE, method, out=tmp_path / "out", seed=np.int64(3))
 
     whole = run(hpsearch.Search(PLANE, method, seed=3), 25)
     with search() as first:
@@ -82,6 +85,8 @@ def test_a_later_search_continues_with_the_open_trials_first(method: str, tmp_pa
     assert before == whole[:12]
     assert lost.config == whole[12]
     assert hpsearch.load(tmp_path / "out").best["score"] == min(map(bowl, whole))
+    renamed = (tmp_path / "out").rename(tmp_path / "renamed")
+    assert hpsearch_command("doctor", renamed, cwd=tmp_path).returncode == 0
 
 
 def test_nothing_is_lost_if_the_program_is_killed(tmp_path: Path) -> None:

@@ -102,6 +102,7 @@ def test_lines_are_the_files_after_quoted_line_breaks(csv_file):
     [
         ("a,b,t,y\nx,1,u,no\n", ":2: column 'a': 'x' is not a number"),
         ("a,b,y\n1,1,no\n", ":1: the training file: no column 't'"),
+        ("a,b,t,y\n1,1,u,perhaps\n", ":2: label 'perhaps' is out of range"),
         ("a,b,t,y\n1,1,,\n", "column 'y': the target is missing in every row"),
     ],
 )

@@ -125,15 +125,6 @@ def test_a_file_that_is_no_model(home):
     assert "best.keras   WRONG: Keras cannot load it" in said.stdout
 
 
-def edit(name: str, old: str, new: str) -> Damage:
-    def damage(out: Path) -> None:
-        text = (out / name).read_text()
-        assert old in text
-        (out / name).write_text(text.replace(old, new, 1))
-
-    return damage
-
-
 def cut(name: str, lines: int) -> Damage:
     def damage(out: Path) -> None:
         kept = (out / name).read_text().splitlines(keepends=True)[:-lines]
@@ -169,13 +160,13 @@ def replaced(name: str, make: Callable[[Path], object] = Path.mkdir) -> Damage:
     return damage
 
 
-def cell(name: str, column: str, text: str) -> Damage:
-    """Another text in the first row."""
+def cell(name: str, column: str, text: str, row: int = 1) -> Damage:
+    """Another text in a row, by default the first."""
 
     def damage(out: Path) -> None:
         with (out / name).open(newline="") as stream:
             rows = list(csv.reader(stream))
-        rows[1][rows[0].index(column)] = text
+        rows[row][rows[0].index(column)] = text
         with (out / name).open("w", newline="") as stream:
             csv.writer(stream).writerows(rows)
 
@@ -201,7 +192,7 @@ _STORES = [
 ]
 _TABLES = [
     (cell("results.csv", "score", "0.99"), "1 row not as in the store, as trial 1: score 0.99"),
-    (edit("results.csv", "trial,", "number,"), "8 rows not as in the store, as trial -: accuracy"),
+    (cell("results.csv", "trial", "number", 0), "8 rows not as in the store, as trial -: accuracy"),
     (twice, "results.csv  WRONG: 1 row not as in the store"),
     (file("results.csv", bytes(range(256))), "cannot be read"),
     (file("results.csv", b"trial,seed,fold\n\0,\0,\0\n"), "results.csv  WRONG: "),

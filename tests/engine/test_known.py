@@ -52,6 +52,16 @@ def test_no_known_config_is_tried(method):
     assert not tried & {(1, "a"), (2, "b")}
 
 
+def test_a_race_of_seeds_tries_no_known_config(tmp_path):
+    known = pd.DataFrame({"units": [2, 4], "val_accuracy": [0.5, 0.9]})
+    x = np.linspace(0, 1, 40, dtype="float32").reshape(20, 2)
+    results = hpsearch.tune(
+        x, np.arange(20) % 2, parameters={"units": [2, 4, 8], "epochs": [1]}, method="random",
+        trials=9, known=known, seeds={"min": 1, "max": 2, "race": True}, out=tmp_path,
+    )  # fmt: skip
+    assert set(results.table["units"]) == {8}
+
+
 def test_a_search_with_known_results_continues_as_if_it_had_not_been_interrupted(tmp_path):
     known = measured(12)
 
@@ -171,6 +181,10 @@ def test_a_table_of_hpsearch_says_all_that_was_trained(tmp_path):
         trials(parameters={"epochs": 3})
     with pytest.raises(InputError, match=r"val_accuracy:maximize:last, and this sweep's are val_a"):
         trials(metric={"name": "val_accuracy", "epoch": "best"})
+    first.trials.to_csv(tmp_path / "trials.csv", index=False)
+    sweep = model_sweep(metric="val_loss", known=str(tmp_path / "trials.csv"))
+    with pytest.raises(InputError, match=r"known: the scores of .*trials.csv are not its val_loss"):
+        hpsearch.run(sweep, out=tmp_path / "out", fresh=True, verbose=0)
     configs = {"data": {"dataset": "wine"}, "configs": [{"units": 4}], "known": known}
     with pytest.raises(InputError, match="known: no hyperparameter varies"):
         hpsearch.run(configs, out=tmp_path / "out", fresh=True)

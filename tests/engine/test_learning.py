@@ -206,13 +206,15 @@ def test_promoted_trials_go_on_from_their_state(tmp_path: Path) -> None:
     assert all(job.past is not None for job in executor.jobs if job.training.epochs > 1)
 
 
-@pytest.mark.parametrize("proposals", ["random", "bayesian"])
+@pytest.mark.parametrize(
+    "method", [{"proposals": "random"}, {"name": "hyperband"}, {}], ids=["random", "hyperband", ""]
+)
 def test_a_search_whose_trainings_passed_their_goals_is_over(
-    tmp_path: Path, proposals: str
+    tmp_path: Path, method: dict[str, str]
 ) -> None:
-    method = {"name": "asha", "min_epochs": 1, "factor": 2, "proposals": proposals}
+    method = {"name": "asha", "min_epochs": 1, "factor": 2} | method
     with search(tmp_path, method) as (engine, _):
-        engine.trainings.executor = PassesGoals(1, None, frozenset())
+        engine.trainings.executor = PassesGoals(3, None, frozenset())
         run_engine(engine)
     rows, executor = run(tmp_path, method)
     assert len(rows) == 30
@@ -303,6 +305,35 @@ def test_a_seed_that_is_added_trains_what_is_missing(tmp_path: Path) -> None:
     assert len(executor.jobs) == 8
 
 
+def test_an_added_seed_is_trained_as_far_as_the_others(tmp_path: Path) -> None:
+    asha = {"name": "asha", "min_epochs": 1, "proposals": "random"}
+    first, _ = run(tmp_path, asha, budget={"trials": 12})
+    reached = {config: len(result.curve) for config, _, result in first.values()}
+    second, _ = run(tmp_path, asha, budget={"trials": 12}, seeds=2)
+    lengths: dict[str, set[int]] = {}
+    for config, _, result in second.values():
+        lengths.setdefault(config, set()).add(len(result.curve))
+    assert all(len(both) == 1 and min(both) >= reached[config] for config, both in lengths.items())
+    third, executor = run(tmp_path, asha, budget={"trials": 12}, seeds=2)
+    assert (third, executor.jobs) == (second, [])
+
+
+def test_an_execution_answered_by_another_s_curve_at_a_rung_is_halted_there(tmp_path: Path) -> None:
+    few = {"units": [8, 16], "activation": ["relu"], "epochs": [4, 9]}
+    asha = {"name": "asha", "min_epochs": 3, "proposals": "random"}
+    rows, _ = run(tmp_path, asha, parameters=few, configs=[{"units": 8, "activation": "relu"}])
+    for *_, result in rows.values():
+        whole = len(result.curve) > 3
+        assert result.status is (Status.COMPLETED if whole else Status.STOPPED)
+
+
+def test_a_race_fills_the_gaps_of_listed_seeds(tmp_path: Path) -> None:
+    few = {"budget": {"trials": 3}}
+    run(tmp_path, "random", seeds=[0, 2], **few)
+    rows, _ = run(tmp_path, "random", seeds={"min": 1, "max": 4, "race": True}, **few)
+    assert {seed for _, seed, _ in rows.values()} >= {0, 1, 2}
+
+
 def test_a_budget_that_grew_promotes_further(tmp_path: Path) -> None:
     first, one = run(tmp_path, "asha", budget={"trials": 9})
     second, two = run(tmp_path, "asha", budget={"trials": 18})
@@ -319,9 +350,10 @@ def test_a_race_gives_further_seeds_to_leaders(tmp_path: Path, method: str) -> N
         seeds.setdefault(config, []).append(seed)
     assert all(found == list(range(len(found))) for found in seeds.values())
     assert max(map(len, seeds.values())) > 1
-    place = tmp_path / "killed"
-    run(place, method, seeds=race, most=23)
-    assert run(place, method, seeds=race)[0] == rows
+    for cut in (23, 31, 35):
+        place = tmp_path / f"killed-{cut}"
+        run(place, method, seeds=race, most=cut)
+        assert run(place, method, seeds=race)[0] == rows
 
 
 def test_a_race_that_is_none_repeats_every_config(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from hpsearch.engine.planning import FixedPlanner, Planner, Summary, Trials
 from hpsearch.engine.session import Planned, Stored
 from hpsearch.engine.trainings import Costs
 from hpsearch.search.draws import grid_draws
-from hpsearch.search.strategy import Outcome
+from hpsearch.search.strategy import Outcome, Proposal
 from hpsearch.space.execution import Curve, ExecutionResult, Repetition, Status, Training
 from hpsearch.space.space import Space
 from hpsearch.training.subjects import Job, Needs
@@ -246,3 +246,33 @@ def test_a_sweep_of_which_all_trials_raise_stops_early(tmp_path: Path, status: S
         assert len(engine.ledger.results) == (6 if stops else 12)
         if stops:
             assert re.match("the first [56] trainings all failed alike: no", engine.stop.reason)
+
+
+def test_a_resumed_search_of_which_trials_completed_goes_on_through_failures(
+    tmp_path: Path,
+) -> None:
+    class FailsLater(Instant):
+        def _events(self, job: Job) -> Iterator[Event]:
+            number = job.training.number
+            failure = ExecutionResult(number, Status.FAILED, error="no")
+            yield from super()._events(job) if number < 3 else iter([Answered(1, failure)])
+            yield Finished(1, job.training)
+
+    for choices in ([1, 2], list(range(1, 13))):
+        space = space_of(units=choices)
+        with loop_of(tmp_path, space, learner(space, adaptive=False), lambda _: 0.5) as engine:
+            engine.trainings.executor = FailsLater(lambda _: 0.5)
+            run_engine(engine, set(engine.ledger.results))
+            assert not engine.stop.reason
+            assert len(engine.ledger.results) == len(choices)
+
+
+def test_weights_are_kept_by_the_score_that_a_continued_training_has_now(tmp_path: Path) -> None:
+    space = space_of(units=[1, 2])
+    with loop_of(tmp_path, space, learner(space), lambda _: 0.5) as engine:
+        ledger, scores = engine.ledger, dict[int, float]()
+        ledger.add(engine.planner.take([Proposal(c) for c in grid_draws(space)]).executions, ())
+        for number, score in ((1, 0.95), (2, 0.7), (1, 0.9), (2, 0.8)):
+            scores[number] = score
+            ledger.add_results([ExecutionResult(number, Status.COMPLETED, score, (), 1)])
+            assert ledger.least_kept == max(scores.values())

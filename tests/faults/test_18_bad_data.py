@@ -39,15 +39,6 @@ def test_a_broken_table_is_explained(tmp_path, monkeypatch, capsys, content, mes
     assert trained_nothing(tmp_path)
 
 
-def test_labels_out_of_range(tmp_path):
-    write(tmp_path, validation="validation.csv")
-    (tmp_path / "table.csv").write_text(numbers(1, "a,b,y"))
-    (tmp_path / "validation.csv").write_text("a,b,y\n1,1,perhaps\n")
-    said = hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path, code=2)
-    assert ":2: label 'perhaps' is out of range" in said.stderr
-    assert trained_nothing(tmp_path)
-
-
 def test_larger_than_memory_allows(tmp_path):
     write(tmp_path)
     with (tmp_path / "table.csv").open("wb") as stream:

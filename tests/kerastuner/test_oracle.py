@@ -1,9 +1,8 @@
-"""The faults of stock KerasTuner 1.4.8, one by one, and their absence in our oracles."""
+"""Our oracles have none of the faults of stock KerasTuner 1.4.8."""
 
 from __future__ import annotations
 
 import math
-import random
 import sys
 import threading
 import warnings
@@ -11,7 +10,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import keras_tuner
 import pytest
 from engines import space_of
 from keras_tuner.src.engine import oracle as kt_oracle
@@ -40,44 +38,7 @@ def configs(oracle: Through, count: int) -> list[Config]:
     return [proposal.config for proposal in oracle.ask(count)]
 
 
-class Stock(keras_tuner.Oracle):  # type: ignore[misc]
-    """A minimal KerasTuner oracle."""
-
-    def __init__(self, **changes: Any) -> None:
-        hp = keras_tuner.HyperParameters()
-        hp.Int("x", 0, 1000)
-        super().__init__(
-            objective=keras_tuner.Objective("score", "max"), hyperparameters=hp, **changes
-        )
-
-    def populate_space(self, trial_id: str) -> dict[str, Any]:
-        return {"status": "RUNNING", "values": {"x": int(trial_id)}}
-
-
-class Quiet(Stock):
-    """A stock oracle without its files and tables."""
-
-    def __init__(self, **changes: Any) -> None:
-        super().__init__(**changes)
-        self.verbose = 0
-
-    def save(self) -> None:
-        pass
-
-    def _save_trial(self, trial: Any) -> None:
-        pass
-
-
-def end(oracle: keras_tuner.Oracle, trial: Any, *scores: float) -> None:
-    for step, score in enumerate(scores):
-        oracle.update_trial(trial.trial_id, {"score": score}, step=step)
-    trial.status = COMPLETED if scores else FAILED
-    oracle.end_trial(trial)
-
-
-def test_seed_0_is_not_random(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(random, "randint", lambda *_: 4711)
-    assert Stock(seed=0).seed == 4711
+def test_seed_0_is_not_random() -> None:
     assert random_search(SPACE, seed=0).seed == 1
     assert random_search(SPACE, seed=0).ask(8) == random_search(SPACE, seed=0).ask(8)
     assert random_search(SPACE, seed=0).ask(8) != random_search(SPACE, seed=1).ask(8)
@@ -87,13 +48,6 @@ ODD = [True, False, 1.5, "text", [200, 100], {"name": "sgd", "momentum": 0.9}, N
 
 
 def test_choices_hold_any_value() -> None:
-    for values in ([None], [[200, 100]], [1, "text"]):
-        with pytest.raises(TypeError, match="can contain only"):
-            keras_tuner.HyperParameters().Choice("mine", values)
-    hp = keras_tuner.HyperParameters()
-    hp.Choice("mine", [True, False])
-    assert list(map(type, hp.space[0].values)) == [int, int]
-
     for oracle in (grid(space_of(mine=ODD)), random_search(space_of(mine=ODD))):
         asked = [config.values["mine"] for config in configs(oracle, 99)]
         assert sorted(map(repr, asked)) == sorted(map(repr, ODD))
@@ -126,15 +80,6 @@ def test_kerastuners_values_name_ours() -> None:
 
 
 def test_a_name_may_live_under_two_conditions() -> None:
-    hp = keras_tuner.HyperParameters()
-    hp.Choice("layer_type", ["dense", "dropout"])
-    with hp.conditional_scope("layer_type", ["dense"]):
-        hp.Int("width", 1, 3)
-    hp.values["layer_type"] = "dropout"
-    with hp.conditional_scope("layer_type", ["dropout"]):
-        # The value of the other branch, outside this one's range.
-        assert hp.Int("width", 10, 30) == 1
-
     when = {"layer_type": ("dense", "dropout")}
     space = Space(
         (
@@ -153,10 +98,6 @@ def test_a_name_may_live_under_two_conditions() -> None:
 
 
 def test_no_value_is_discovered_late() -> None:
-    stock = Quiet()
-    trial = stock.create_trial("a")
-    # A hyperparameter first declared during a trial is not drawn; it gets its default.
-    assert trial.hyperparameters.Float("late", 0.0, 1.0) == 0.0
     oracle = random_search(SPACE)
     oracle.ask(1)
     (trial,) = oracle.trials.values()
@@ -182,13 +123,6 @@ class Failing(DrawStrategy):
 
 
 def test_an_exception_leaves_no_lock_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    stock = Quiet()
-    with monkeypatch.context() as patch:
-        patch.setattr(stock, "populate_space", lambda _: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            stock.create_trial("a")
-    assert kt_oracle.LOCKS[stock].locked()
-
     oracle = Through(Failing("grid", SPACE, (), 0), SPACE)
     with pytest.raises(RuntimeError, match="ZeroDivisionError"):
         oracle.ask(5)
@@ -208,10 +142,6 @@ def test_an_exception_leaves_no_lock_held(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_asking_warns_of_nothing() -> None:
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        Quiet().create_trial("a")
-    assert "currentThread" in str(caught[0].message)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         oracle = random_search(SPACE)
@@ -223,29 +153,15 @@ def test_nothing_is_saved_and_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    stock = Stock()
-    stock._set_project_dir(str(tmp_path), "stock")
-    (tmp_path / "stock").mkdir()
-    end(stock, stock.create_trial("a"), 1.0)
-    assert len(list(tmp_path.rglob("*.json"))) == 2
-    assert "Trial" in capsys.readouterr().out
-
-    before = sorted(tmp_path.rglob("*"))
     oracle = grid(SPACE)
     scores = [math.nan, *[1.0] * 7]
     oracle.tell([Outcome(c, s) for c, s in zip(configs(oracle, 8), scores, strict=True)])
-    assert sorted(tmp_path.rglob("*")) == before
+    assert not list(tmp_path.rglob("*"))
     assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("goal", ["maximize", "minimize"])
 def test_an_infinite_score_does_not_win(goal: str) -> None:
-    stock = Quiet()
-    first, second = stock.create_trial("a"), stock.create_trial("b")
-    end(stock, first, 0.9)
-    end(stock, second, math.inf)
-    assert stock.get_best_trials(1)[0] is second
-
     oracle = grid(SPACE, goal=goal)
     asked = configs(oracle, 5)
     scores = [math.inf, 0.5, -math.inf, math.nan, None]
@@ -257,15 +173,6 @@ def test_an_infinite_score_does_not_win(goal: str) -> None:
 
 
 def test_a_trials_score_is_the_last_one_that_is_told() -> None:
-    stock = Quiet()
-    best, mean = stock.create_trial("a"), stock.create_trial("b")
-    end(stock, best, 0.2, 0.9, 0.1)
-    for score in (0.25, 0.75):
-        stock.update_trial(mean.trial_id, {"score": score})
-    mean.status = COMPLETED
-    stock.end_trial(mean)
-    assert (best.score, mean.score) == (0.9, 0.5)
-
     oracle = grid()
     (config,) = configs(oracle, 1)
     for score in (0.25, 0.75):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from hpsearch.data.specs import Target, Task
-from hpsearch.runs.trial import mean_interval, share_interval
+from hpsearch.models.problem import Recipe
+from hpsearch.runs.trial import StoredRun, Which, mean_interval, share_interval
+from hpsearch.space.execution import Execution, ExecutionResult, Status
+from hpsearch.space.space import Config
 from hpsearch.store.facts import Measurement
 from hpsearch.training.mlps import predictions
 from hpsearch.workers.calls import answers
@@ -80,3 +84,15 @@ def test_what_is_not_known_or_too_much_is_left_out():
     many = Target(Task.MULTICLASS, 31, classes=tuple(map(str, range(31))))
     assert answers(np.zeros(2), np.zeros(2), many) == {}
     assert predictions(np.zeros((3, 2)), Target(Task.REGRESSION, 2)) is None
+
+
+def test_a_seed_without_a_trial_is_one_of_the_best_trial():
+    rows = {(1, 0): 0.9, (1, 1): 0.8, (2, 0): 0.5, (2, 1): 0.95}
+    executions, results = [], {}
+    for number, ((trial, seed), score) in enumerate(rows.items(), start=1):
+        executions.append(Execution(number, trial, Config({"units": trial}), seed))
+        results[number] = ExecutionResult(number, Status.COMPLETED, score, (), 1)
+    recipe = Recipe(0, "", "", "val_accuracy", "maximize")
+    run = StoredRun(Path(), None, None, recipe, executions, results, frozenset(), print)
+    assert run.scored(Which(seed=1))[0].trial == run.scored(Which())[0].trial == 1
+    assert run.scored(Which(trial=2))[0].seed == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import pytest
@@ -105,6 +105,21 @@ def test_hyperband_begins_another_bracket_while_one_waits() -> None:
     assert {p.epochs for p in strategy.ask(9)} == {3}
 
 
+def test_hyperband_waits_for_the_promoted_beside_those_that_passed_a_rung() -> None:
+    strategy = made("hyperband", hyperband_iterations=1)
+    began = strategy.ask(27)
+    strategy.tell([Outcome(p.config, quality(p.config), 1) for p in began])
+    promoted = [p.config for p in strategy.ask(9)]
+    others = [p.config for p in began if p.config not in promoted]
+    # Nine programs ended after three epochs, before they could be halted after one.
+    strategy.tell([Outcome(config, 0.9, 3) for config in others[:9]])
+    strategy.tell([Outcome(config, 0.1 + quality(config), 3) for config in promoted[:8]])
+    assert {p.epochs for p in strategy.ask(1)} == {3}
+    strategy.tell([Outcome(promoted[8], 1.0, 3)])
+    best = sorted(promoted[:8], key=quality)[-2:]
+    assert {p.config.id for p in strategy.ask(3)} == {c.id for c in (promoted[8], *best)}
+
+
 @pytest.mark.parametrize("name", ["asha", "hyperband"])
 def test_failures_do_not_go_on_and_hold_nobody_up(name: str) -> None:
     def score_of(config: Config) -> float | None:
@@ -197,8 +212,8 @@ def test_an_ask_stays_cheap() -> None:
     looked: list[Config] = []
 
     class Counting(Rung):
-        def best(self, count: int) -> Iterator[Config]:
-            for config in super().best(count):
+        def best(self, count: int, among: Collection[str] | None = None) -> Iterator[Config]:
+            for config in super().best(count, among):
                 looked.append(config)
                 yield config
 

@@ -70,6 +70,8 @@ def test_what_was_found_is_told(fitted, wine):
     assert best["param_units"] == fitted.best_params_["units"] == 16
     assert fitted.best_params_ == {"units": 16, "epochs": 20, "optimizer": "adam"}
     assert best["mean_test_score"] == fitted.best_score_
+    listed = SweepClassifier(configs=[{"units": 4, "epochs": 1}]).fit(*wine)
+    assert listed.best_params_ == {"units": 4, "epochs": 1}
     assert fitted.score(*wine) > 0.9
     assert fitted.classes_.tolist() == [0, 1, 2]
 

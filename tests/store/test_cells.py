@@ -29,6 +29,7 @@ def test_usual_cells_are_as_they_were(cell):
         (["1", "0.5"], [1.0, 0.5]),
         (["1", ""], [1, None]),
         (["1", "a"], [1, "a"]),
+        (["64_32", "1_0.5"], ["64_32", "1_0.5"]),
         (["True", "False"], [True, False]),
         (["TRUE", "true"], ["TRUE", "true"]),
         (["nan", "None"], [float("nan"), "None"]),
