@@ -59,11 +59,10 @@ class CurveReuse:
             result = self.results.get(other.number)
             if other.number == execution.number or result is None or not result.curve:
                 continue
-            if len(result.curve) >= epochs or _ended(result, other):
-                shared = followed(result.curve, epochs, self.recipe)
-                if shared.status is Status.COMPLETED and epochs < execution.epochs:
-                    is_over = _ended(result, other) and len(result.curve) <= epochs
-                    shared = replace(shared, status=shared.status if is_over else Status.STOPPED)
+            is_over = len(result.curve) <= epochs and _ended(result, other)
+            if len(result.curve) >= epochs or is_over:
+                whole = None if is_over else execution.epochs
+                shared = followed(result.curve, epochs, self.recipe, whole)
                 return replace(
                     shared,
                     number=execution.number,
@@ -307,7 +306,7 @@ class AdaptivePlanner(Planner):
         """Yield the rungs that all members reached, up to the one by which all had ended."""
         rungs: Sequence[int | None] = self.strategy.rungs if self.strategy is not None else ()
         for rung in rungs or [None]:
-            if not all(self._reached(execution, rung) for execution in members):
+            if not self._complete(members, rung):
                 return
             yield rung
             if all(self._ended(execution, rung) for execution in members):
@@ -338,7 +337,7 @@ class AdaptivePlanner(Planner):
         last = self.strategy.rungs[-1:] if self.strategy is not None else ()
         for config, members in self._members.items():
             # A training that ended early may still be promoted.
-            if not self._complete(config, None) or (last and self._goals.get(config) != last[0]):
+            if not self._complete(members, None) or (last and self._goals.get(config) != last[0]):
                 continue
             scores = [self._results[execution.number].score for execution in members]
             valid_scores = [score for score in scores if score is not None]
@@ -406,7 +405,7 @@ class AdaptivePlanner(Planner):
     def _tell(self, configs: Iterable[str]) -> None:
         for identity in configs:
             members, goal = self._members[identity], self._goals.get(identity)
-            if not self._complete(identity, goal):
+            if not self._complete(members, goal):
                 continue
             outcomes = {goal: self._outcome(identity, goal)}
             if goal is not None and self.strategy is not None and self.strategy.rungs:
@@ -417,8 +416,8 @@ class AdaptivePlanner(Planner):
                 outcomes |= {rung: known[rung] for rung in known if (rung or 0) >= least}
             self.outcomes += [outcomes[rung] for rung in sorted(outcomes, key=lambda n: n or 0)]
 
-    def _complete(self, config: str, epochs: int | None) -> bool:
-        return all(self._reached(execution, epochs) for execution in self._members[config])
+    def _complete(self, members: Sequence[Execution], epochs: int | None) -> bool:
+        return all(self._reached(execution, epochs) for execution in members)
 
     def _reached(self, execution: Execution, epochs: int | None) -> bool:
         """Check if an execution was trained for `epochs` or ended earlier."""

@@ -230,9 +230,13 @@ class Run:
             method=search.method.name,
             patience_seconds=execution.timeout_seconds or _PATIENCE_SECONDS,
         )
-        facts = prepared.facts
         store.set_facts(
-            identity=prepared.identity, task=prepared.task, ended="", known=described, **facts
+            identity=prepared.identity,
+            task=prepared.task,
+            name=prepared.name,
+            ended="",
+            known=described,
+            **prepared.facts,
         )
         return engine
 

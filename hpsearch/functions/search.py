@@ -99,18 +99,17 @@ class FunctionSearch:
         )
         run.claim(identity)
         run.executor.provide(NO_ROWS)
-        # A temporary directory's name would differ each time.
-        name = run.where.path.absolute().name if run.settings.report else "optimize"
         return Prepared(
             search=search,
             recipe=Recipe(search.seed, "", "", METRIC, self.goal),
             identity=identity,
             task=Task.OBJECTIVE,
-            name=name,
+            # A temporary directory's name would differ each time.
+            name=run.where.path.absolute().name if run.settings.report else "optimize",
             columns=search.space.names,
             costs=Costs(),
             subject=FunctionSubject(self.objective),
-            facts={"code": code_digest(self.objective), "name": name},
+            facts={"code": code_digest(self.objective)},
         )
 
 

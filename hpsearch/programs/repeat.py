@@ -37,6 +37,7 @@ class StoredProgram:
 
     def find(self, which: Which) -> Execution:
         """Return the best of the executions that `which` names."""
+        which = which.with_trial(self.executions, self.results, self.sweep.metric.goal)
         named = [execution for execution in self.executions if which.names(execution)]
         best = best_execution(named, self.results, self.sweep.metric.goal)
         if best is not None:

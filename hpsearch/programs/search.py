@@ -57,7 +57,7 @@ def prepare_program(sweep: ProgramSweep, load: Loader | None, run: Run) -> Prepa
         text=text,
         subject=subject,
         reported=partial(subject.reported, recipe),
-        facts={"program": text, "name": sweep.name},
+        facts={"program": text},
         versions=program_versions(program, fingerprint),
     )
 

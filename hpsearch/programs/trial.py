@@ -380,10 +380,7 @@ def outcome(
         return _failed(training, ending.exit_error, ending, curve, trainer)
     if not curve:
         return _failed(training, ending.untold(metric), ending)
-    result = followed(curve, end or len(curve), recipe)
-    stopped = training.whole is not None and len(result.curve) < training.whole
-    if stopped and result.status is Status.COMPLETED:
-        result = replace(result, status=Status.STOPPED)
+    result = followed(curve, end or len(curve), recipe, training.whole)
     return replace(result, number=training.number, trainer=trainer)
 
 

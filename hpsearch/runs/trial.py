@@ -86,6 +86,13 @@ class Which:
         identity = (execution.trial, execution.seed, execution.fold)
         return all(one in (None, other) for one, other in zip(asked, identity, strict=True))
 
+    def with_trial(
+        self, executions: Sequence[Execution], results: Mapping[int, ExecutionResult], goal: str
+    ) -> Which:
+        """Return this with the best trial, if it names none and one has a score."""
+        best = best_execution(executions, results, goal) if self.trial is None else None
+        return self if best is None else replace(self, trial=best[0].trial)
+
     def __str__(self) -> str:
         parts = {"trial": self.trial, "seed": self.seed, "fold": self.fold}
         return ", ".join(f"{name} {part}" for name, part in parts.items() if part is not None)
@@ -111,9 +118,7 @@ class StoredRun:
 
     def scored(self, which: Which) -> tuple[Execution, ExecutionResult]:
         """Return the best of the executions that `which` names, and its result."""
-        best = best_execution(self.executions, self.results, self.recipe.goal)
-        if which.trial is None and best is not None:
-            which = replace(which, trial=best[0].trial)
+        which = which.with_trial(self.executions, self.results, self.recipe.goal)
         named = [execution for execution in self.executions if which.names(execution)]
         best = best_execution(named, self.results, self.recipe.goal)
         if best is None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
 from hpsearch.search.strategy import Outcome, Proposal, Strategy
@@ -70,11 +71,11 @@ class Rung:
         bisect.insort(self._ranked, entry)
         self._entries[config.id] = entry
 
-    def has(self, configs: Collection[str]) -> bool:
+    def has(self, configs: AbstractSet[str]) -> bool:
         """Check if all of these have an entry."""
-        return self._entries.keys() >= set(configs)
+        return self._entries.keys() >= configs
 
-    def best(self, count: int, among: Collection[str] | None = None) -> Iterator[Config]:
+    def best(self, count: int, among: AbstractSet[str] | None = None) -> Iterator[Config]:
         """Yield the best `count` configs of all, or of some, except for failed ones."""
         ranked = self._ranked
         if among is not None:
@@ -330,7 +331,7 @@ class HyperbandStrategy(HalvingStrategy):
     def _promotable(self, bracket: _Bracket) -> Iterator[tuple[Config, int]]:
         if not self.exhausted and len(bracket.sent) < bracket.size:
             return
-        going: Collection[str] = bracket.sent.keys()
+        going: AbstractSet[str] = bracket.sent.keys()
         for index in range(bracket.first, len(self.rungs)):
             rung = bracket.rungs[index]
             # A program that was not promoted may have passed this rung, too.

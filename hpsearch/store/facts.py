@@ -167,7 +167,7 @@ class Facts:
     identity = _Fact[Identity | None](None, Identity.from_json, Identity.to_json)
     #: The resolved sweep, as YAML.
     sweep = _Fact("", str)
-    #: The resolved sweep of a program, as YAML; its name, or that of a function's search.
+    #: The resolved sweep of a program, as YAML, else empty; the value of the column `sweep`.
     program, name = _Fact("", str), _Fact("", str)
     #: The task, such as classification.
     task = _Fact[Task | None](None, Task)

@@ -71,11 +71,14 @@ def follow(
         started = clock()
 
 
-def followed(curve: Sequence[Mapping[str, float]], epochs: int, recipe: Recipe) -> ExecutionResult:
+def followed(
+    curve: Sequence[Mapping[str, float]], epochs: int, recipe: Recipe, whole: int | None = None
+) -> ExecutionResult:
     """Return the result of an execution of `epochs` from a training's curve, without training.
 
     Args:
         curve: At least `epochs` epochs, unless the training ended by itself.
+        whole: As in `Training`: it was halted if the result has fewer epochs.
 
     Returns:
         A result of execution 0 without seconds, trainer and weights.
@@ -83,7 +86,7 @@ def followed(curve: Sequence[Mapping[str, float]], epochs: int, recipe: Recipe) 
     run = _Run(recipe)
     for metrics in curve[:epochs]:
         run.see(metrics)
-    return run.result(0, Training({}, 0, ((epochs, 0),)), 0.0)
+    return run.result(0, Training({}, 0, ((epochs, 0),), whole=whole), 0.0)
 
 
 @dataclass

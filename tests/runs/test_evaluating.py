@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from hpsearch.data.specs import Target, Task
 from hpsearch.models.problem import Recipe
+from hpsearch.programs.repeat import StoredProgram
 from hpsearch.runs.trial import StoredRun, Which, mean_interval, share_interval
 from hpsearch.space.execution import Execution, ExecutionResult, Status
 from hpsearch.space.space import Config
@@ -96,3 +98,5 @@ def test_a_seed_without_a_trial_is_one_of_the_best_trial():
     run = StoredRun(Path(), None, None, recipe, executions, results, frozenset(), print)
     assert run.scored(Which(seed=1))[0].trial == run.scored(Which())[0].trial == 1
     assert run.scored(Which(trial=2))[0].seed == 1
+    program = StoredProgram(Path(), SimpleNamespace(metric=recipe), executions, results)
+    assert program.find(Which(seed=1)).trial == 1
