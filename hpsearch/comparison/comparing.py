@@ -70,7 +70,7 @@ def compare_tables(
         bests=tuple(best_of_table(table, fresh.get(table.label)) for table in tables),
         pairs=pairs,
         budgets=tuple(equal_budgets(tables)),
-        advice=tuple(advice(tables, pairs)),
+        advice=tuple(advice(tables, pairs, anyway=bool(mismatches))),
     )
 
 
@@ -88,13 +88,18 @@ def _pairs(tables: Sequence[Table], fresh: Mapping[str, Fresh]) -> tuple[Pair, .
     )
 
 
-def advice(tables: Sequence[Table], pairs: Sequence[Pair]) -> Iterator[str]:
-    """Return the commands that would lead to a verdict where it is missing."""
+def advice(tables: Sequence[Table], pairs: Sequence[Pair], *, anyway: bool) -> Iterator[str]:
+    """Return the commands that would lead to a verdict where it is missing.
+
+    Args:
+        anyway: Whether the tables are not comparable, so that `compare` needs `--anyway`.
+    """
     open_pairs = [pair.answer for pair in pairs if pair.winner is None]
     paths = [shlex.quote(str(table.path)) for table in tables]
     if any(given.question is Question.BEST for given in open_pairs):
-        if all(table.retrainable for table in tables):
-            command = f"hpsearch compare {' '.join(paths)} --settle"
+        # Settling trains by the sweep's own metric.
+        if all(t.retrainable and str(t.metric) in t.provenance["metric"] for t in tables):
+            command = f"hpsearch compare {' '.join(paths)} --settle{' --anyway' * anyway}"
             yield f"train the best of each again with fresh seeds, which settles it: {command}"
     elif any(not given.estimate.bounded and min(given.n_draws) < 2 for given in open_pairs):
         for table, path in zip(tables, paths, strict=True):
@@ -217,7 +222,7 @@ class Settler:
             raise InputError(f"settle: must be {LEAST} fresh seeds or more, not {self.count}")
 
     def __call__(self, tables: Sequence[Table]) -> Mapping[str, Fresh]:
-        """Return the fresh scores: label -> (seed, fold) -> score."""
+        """Return the fresh scores: label -> (seed, fold) -> score, NaN without one."""
         sweeps = {table.label: _sweep(table) for table in tables}
         used = (seed for table in tables for seed in table.executions["seed"].dropna())
         seeds = fresh_seeds(used, self.count)
@@ -235,7 +240,8 @@ class Settler:
         if scored.empty:
             reason = next(iter(rows["error"].dropna()), "no reason was given")
             raise InputError(f"{table.path}: no fresh seed of its best config completed: {reason}")
-        draws = zip(scored["seed"], scored["fold"].fillna(0), scored["score"], strict=True)
+        scores = rows["score"].where(rows.index.isin(scored.index))
+        draws = zip(rows["seed"], rows["fold"].fillna(0), scores, strict=True)
         return {f"{seed} fold {fold}": float(score) for seed, fold, score in draws}
 
 
@@ -252,6 +258,8 @@ def _sweep(table: Table) -> Sweep:
         )
     if table.best is None:
         raise InputError(f"{table.path}: no trial has a score, so none is the best to train again")
+    if not table.best.startswith("c"):
+        raise InputError(f"{table.path}: settling trains a sweep's own configs: leave --params out")
     return table.sweep
 
 

@@ -117,11 +117,13 @@ def draw_effect(
     Args:
         same: Whether the columns of both are the same draws.
     """
-    if min(first.shape[1], second.shape[1]) < 2:
+    parts = [first - second] if same else [first, second]
+    # A few configs may lack a draw that nearly all of the table have.
+    parts = [part[:, ~np.isnan(part).all(axis=0)] for part in parts]
+    if min(part.shape[1] for part in parts) < 2:
         return None
-    if same:
-        return draw_variance(first - second, overlap)
-    return draw_variance(first, overlap) + draw_variance(second, overlap)
+    one, *other = (draw_variance(part, overlap) for part in parts)
+    return one + other[0] if other else one
 
 
 def config_variance(means: Floats, clusters: npt.NDArray[Any] | None = None) -> Variance:

@@ -223,7 +223,7 @@ def equal_budgets(tables: Sequence[Table]) -> list[EqualBudget]:
     budgets = {}
     for unit in _UNITS:
         spent = [float(curve[unit].max()) for curve in curves.values() if len(curve)]
-        if len(spent) < len(curves) or not min(spent) > 0:
+        if len(spent) < len(curves) or not all(most > 0 for most in spent):
             continue
         for share in _SHARES:
             budget = share * min(spent)
@@ -373,6 +373,6 @@ def best_of_table(table: Table, fresh: Fresh | None) -> Best:
         sd=sd if seeds > 1 else None,
         seeds=int(seeds),
         luck=selection_luck(table.sign * whole_scores(table)),
-        fresh=sum(fresh.values()) / len(fresh) if fresh else None,
+        fresh=float(np.nanmean([*fresh.values()])) if fresh else None,
         scores=tuple(map(float, table.means["mean"])),
     )

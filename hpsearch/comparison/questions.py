@@ -152,7 +152,7 @@ class Answer:
         n_draws: The number of seeds, times folds, used from each table.
         same_draws: Whether both tables have the same seeds, and therefore the same random numbers.
         n_lost: The number of configs that both tables tried, but that have no score in one of them
-            or were stopped at different epochs.
+            or were stopped at different epochs; or of fresh seeds without a score in one of them.
         n_equal: The number of configs left out because both tables have them unchanged.
         changes: If configs were paired: the hyperparameters that distinguish the tables.
         corrected: The difference of the bests without the estimated luck in them; None if unknown.
@@ -406,7 +406,8 @@ def _of_units(table: Table, configs: pd.Index[str], scores: Floats) -> Floats:
 def answer_settled(first: Table, second: Table, fresh: Mapping[str, Fresh]) -> Answer:
     """Compare the tables' best configs by fresh scores, which `fresh` has by label."""
     one, two = fresh[first.label], fresh[second.label]
-    draws = sorted(one.keys() & two.keys())
+    both = sorted(one.keys() & two.keys())
+    draws = [draw for draw in both if math.isfinite(one[draw] + two[draw])]
     scores = np.array([[one[draw] for draw in draws], [two[draw] for draw in draws]])
     differences = first.sign * (scores[0] - scores[1])
     overlap = max(first.overlap, second.overlap)
@@ -417,4 +418,5 @@ def answer_settled(first: Table, second: Table, fresh: Mapping[str, Fresh]) -> A
         n_configs=(1, 1),
         n_units=(1, 1),
         n_draws=(len(draws), len(draws)),
+        n_lost=len(one.keys() | two.keys()) - len(draws),
     )

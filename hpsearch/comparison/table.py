@@ -325,7 +325,8 @@ def _metric(path: Path, columns: Columns, named: tuple[str, ...]) -> Metric:
         if columns.goal not in (None, metric.goal):
             raise InputError(f"{path}: goal: its metric says {metric.goal}, not {columns.goal}")
         return metric
-    goal = columns.goal or METRICS.get(columns.score)
+    own = metric.goal if metric is not None and metric.name == columns.score else None
+    goal = columns.goal or own or METRICS.get(columns.score)
     if goal is None:
         raise InputError(
             f"{path}: whether {columns.score!r} is to be large or small is not known; "

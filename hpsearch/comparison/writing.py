@@ -161,8 +161,12 @@ def _draws(answer: Answer) -> str:
 def _footnotes(pair: Pair) -> list[str]:
     answer, notes = pair.answer, []
     if answer.n_lost:
-        lost = counted(answer.n_lost, "config")
-        notes.append(f"{lost} left out: without a score, or halted at another epoch, in one table")
+        if answer.question is Question.SETTLED:
+            lost = f"{counted(answer.n_lost, 'fresh seed')} left out: without a score"
+        else:
+            lost = f"{counted(answer.n_lost, 'config')} left out: without a score, or halted at"
+            lost += " another epoch,"
+        notes.append(f"{lost} in one table")
     if answer.n_equal:
         equal = counted(answer.n_equal, "config")
         notes.append(f"{equal} left out: what distinguishes the tables is not in them")

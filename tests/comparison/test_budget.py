@@ -66,3 +66,8 @@ def test_shares_of_few_trials_are_not_repeated_and_what_is_not_known_is_left_out
         read_tables([tmp_path / "a.csv"] * 2, Columns("val_accuracy", ("units",)))
     )
     assert {each.unit for each in found} == {"trials"}
+    ours = write(tmp_path / "ours", Made(units([0.5, 0.6])))
+    (tmp_path / "b.csv").write_text("units,score\n1,0.5\n2,0.6\n")
+    columns = Columns("score", ("units",), goal="maximize")
+    for paths in ([ours, tmp_path / "b.csv"], [tmp_path / "b.csv", ours]):
+        assert {each.unit for each in equal_budgets(read_tables(paths, columns))} == {"trials"}

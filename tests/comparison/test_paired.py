@@ -100,6 +100,12 @@ def test_missing_scores_weigh_nothing():
     assert draw_variance(gaps).freedom == 3
 
 
+def test_a_draw_that_some_configs_lack_does_not_count_for_them():
+    scores, none = np.array([[0.5, 0.7, np.nan, np.nan]]), np.zeros((1, 4))
+    assert draw_effect(scores, none, same=True) == draw_variance(scores[:, :2])
+    assert draw_effect(scores[:, 1:], none[:, 1:], same=True) is None
+
+
 def test_dependent_folds_are_corrected():
     """Nadeau and Bengio's example of scikit-learn's pages: 15 scores of five folds."""
     scores = np.random.default_rng(4).normal(0.8, 0.01, 15)

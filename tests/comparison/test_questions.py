@@ -365,10 +365,10 @@ def test_random_numbers_of_csv_files_are_assumed(with_sweeps):
 
 def test_fresh_seeds_are_paired(two):
     first, second = two(units([0.9]), units([0.8], first=5))
-    fresh = {"a": {"7": 0.5, "8": 0.6, "9": 0.7}, "b": {"7": 0.4, "8": 0.6}}
+    fresh = {"a": {"7": 0.5, "8": 0.6, "9": 0.7}, "b": {"7": 0.4, "8": 0.6, "9": math.nan}}
     found = answer_settled(first, second, fresh)
     assert found.question is Question.SETTLED
-    assert found.n_pairs == 2
+    assert (found.n_pairs, found.n_lost) == (2, 1)
     assert found.estimate.difference == pytest.approx(0.05)
 
 

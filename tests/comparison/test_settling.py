@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from made_tables import Made, Row, write
 
+from hpsearch.comparison import comparing
 from hpsearch.comparison.comparing import Settler, _values
 from hpsearch.comparison.table import Columns, read_tables
 from hpsearch.errors import InputError
@@ -48,6 +49,22 @@ def test_what_cannot_be_trained_again_is_told_before_anything_trains(tmp_path):
     (path / "sweep.yaml").write_text("data: {dataset: digits}\nparameters: {units: [1]}\n")
     with pytest.raises(InputError, match=r"by the sweep's own metric, val_accuracy:.*--score out"):
         Settler(5)(read_tables([path, path], Columns(score="units", goal="maximize")))
+    with pytest.raises(InputError, match="leave --params out"):
+        Settler(5)(read_tables([path, path], Columns(params=("units",))))
+
+
+def test_the_advice_is_a_command_that_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr(comparing, "differences", lambda _: ["data"])
+    paths = [
+        write(tmp_path / name, Made([Row({"units": units}, 0.5) for units in tried]))
+        for name, tried in (("a", (1, 2, 4)), ("b", (3, 5, 7)))
+    ]
+    for path in paths:
+        (path / "sweep.yaml").write_text("data: {dataset: digits}\nparameters: {units: [1]}\n")
+    (line,) = comparing.compare_tables(paths, anyway=True).advice
+    assert line.endswith("b --settle --anyway")
+    columns = Columns(score="units", goal="maximize")
+    assert comparing.compare_tables(paths, columns, anyway=True).advice == ()
 
 
 def test_fresh_seeds_are_those_that_no_table_has(tmp_path, monkeypatch):
