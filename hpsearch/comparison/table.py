@@ -136,7 +136,12 @@ class Table:
     @cached_property
     def overlap(self) -> float:
         """Ratio of a fold's validation rows to its training rows; 0 without folds."""
-        return overlap_of(self.executions["fold"].nunique())
+        n_folds = self.executions["fold"].nunique()
+        if self.sweep is not None and self.sweep.data.cv is not None:
+            with suppress(KeyError, ValueError):
+                return float((self.sweep.data.memory or {})["overlap"])
+            n_folds = self.sweep.data.cv.folds
+        return overlap_of(n_folds)
 
     @cached_property
     def scores(self) -> pd.DataFrame:
@@ -269,10 +274,12 @@ def read_tables(
     places = [Path(path) for path in paths]
     if len(places) < 2:
         raise InputError(f"a comparison takes two tables or more, not {len(places)}")
-    return [_read(path, label, columns) for path, label in zip(places, labels(places), strict=True)]
+    named = zip(places, labels(places), strict=True)
+    return [read_one(path, label, columns) for path, label in named]
 
 
-def _read(path: Path, label: str, columns: Columns) -> Table:
+def read_one(path: Path, label: str, columns: Columns) -> Table:
+    """Read a results directory or a CSV file, which findings call `label`."""
     wanted = [*columns.params, *([columns.score] if columns.score else [])]
     frame = read_cells(path, _OURS)
     ours = all(name in frame.columns for name in _OURS)

@@ -299,10 +299,11 @@ def _split(
     indices, held_out, tested = split_rows(sizes, spec.seed, codes, source.where)
     test = rows.take(tested) if len(tested) else test
     if by_folds:
-        make = folds or random_folds(spec.cv or 1, spec.seed)
+        count, repeats = (spec.cv.folds, spec.cv.repeats) if spec.cv else (1, 1)
+        make = folds or random_folds(count, spec.seed, repeats=repeats)
         places = np.sort(indices)
         pairs = make(places, None if codes is None else codes[places])
-        require_sound_folds(pairs, len(places), spec.cv or 1, source.where)
+        require_sound_folds(pairs, len(places), count * repeats, source.where)
         for one, other in pairs:
             yield rows.take(places[one]), rows.take(places[other]), test
     elif spec.train_on == "train":

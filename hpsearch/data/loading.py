@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -53,11 +54,11 @@ def load_dataset(spec: DataSpec) -> Dataset:
 def _folds_by_column(cells: npt.NDArray[Any] | None, spec: DataSpec) -> Folds | None:
     if cells is None or spec.split is None:
         return None
-    validation = float(spec.validation)
+    validation, count = float(spec.validation), spec.cv.folds if spec.cv else None
     if spec.split.by == "group":
-        return random_folds(spec.cv, spec.seed, cells, validation)
+        return random_folds(count, spec.seed, cells, validation)
     where = f"{spec.csv}: column {spec.split.column!r}"
-    return time_folds(times_of(cells, where), spec.cv, validation, where)
+    return time_folds(times_of(cells, where), count, validation, where)
 
 
 def collect(dataset: Any, name: str) -> tuple[Any, ...]:
@@ -187,12 +188,15 @@ class Folding:
         count: Number of folds, or None without cross-validation.
         splitter: A scikit-learn splitter or pairs of row numbers; None for shuffled folds.
         groups: The group of every row, `(n_samples,)`, or None.
+        overlap: Ratio of a fold's validation rows to its training rows, in the mean; None if the
+            folds are one division of the rows.
     """
 
     count: int | None
     splitter: Any
     groups: npt.NDArray[Any] | None
     seed: int
+    overlap: float | None = None
     _made: Any = None
 
     @classmethod
@@ -217,20 +221,23 @@ class Folding:
         if cv is None or isinstance(cv, int | np.integer):
             return cls(None if cv is None else int(cv), None, members, seed)
         if is_splitter:
-            nothing = np.zeros((n_rows, 1), np.int8)
+            labels = np.asarray(rows.y)
+            places = np.zeros((n_rows, 1), np.int8), labels if labels.ndim == 1 else None, members
             try:
-                count = int(cv.get_n_splits(nothing, np.asarray(rows.y), members))
+                count = int(cv.get_n_splits(*places))
+                # A copy, since a splitter may draw other folds the next time.
+                pairs = list(copy.deepcopy(cv).split(*places))
             except ValueError as error:
                 raise DataError(f"cv: {type(cv).__name__}: {error}") from None
         else:
-            cv = list(cv) if isinstance(cv, Iterable) else [cv]
+            pairs = cv = list(cv) if isinstance(cv, Iterable) else [cv]
             count = len(cv)
             if not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in cv):
                 raise DataError(
                     "cv: must be how many folds, a scikit-learn splitter, or pairs of training and "
                     "validation row numbers"
                 )
-        return cls(count if count > 1 else None, cv, members, seed)
+        return cls(count if count > 1 else None, cv, members, seed, _overlap(pairs, n_rows))
 
     @property
     def described(self) -> dict[str, str]:
@@ -239,6 +246,8 @@ class Folding:
         if self.splitter is not None:
             given = isinstance(self.splitter, list)
             texts["folds"] = "row numbers" if given else " ".join(repr(self.splitter).split())
+            if self.overlap is not None:
+                texts["overlap"] = repr(self.overlap)
         if self.groups is not None:
             texts["groups"] = _described(self.groups)
         return texts
@@ -262,6 +271,11 @@ class Folding:
             return self._made
 
         return made
+
+
+def _overlap(pairs: Sequence[Any], n_rows: int) -> float | None:
+    train, validation = (sum(map(np.size, part)) for part in zip(*pairs, strict=True))
+    return validation / train if validation > n_rows else None
 
 
 def _described(array: Any) -> str:

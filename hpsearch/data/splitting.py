@@ -133,7 +133,11 @@ def _shares(totals: Indices, count: int, random: np.random.RandomState) -> Indic
 
 
 def random_folds(
-    count: int | None, seed: int, groups: npt.NDArray[Any] | None = None, validation: float = 0.0
+    count: int | None,
+    seed: int,
+    groups: npt.NDArray[Any] | None = None,
+    validation: float = 0.0,
+    repeats: int = 1,
 ) -> Folds:
     """Make shuffled folds, or a single split by groups, stratified if there are classes.
 
@@ -143,18 +147,21 @@ def random_folds(
         count: Number of folds; None for a single split, which needs groups.
         groups: The group of every row, `(n_samples,)`, which stays on one side; or None.
         validation: Share of the groups in the validation part of a single split.
+        repeats: Number of divisions into folds, of rows without groups.
     """
 
     def folds(places: Indices, codes: Indices | None) -> FoldIndices:
         # scikit-learn is slow to import, and only cross-validation and groups need it.
         from sklearn import model_selection
 
-        options = {"shuffle": True, "random_state": seed}
+        options: dict[str, Any] = {"shuffle": True, "random_state": seed}
         splitter: Any
         if groups is None:
             _require_fold_rows(codes, count or 1)
-            kind = model_selection.KFold if codes is None else model_selection.StratifiedKFold
-            splitter = kind(count, **options)
+            name = "KFold" if codes is None else "StratifiedKFold"
+            if repeats > 1:
+                name, options = f"Repeated{name}", {"n_repeats": repeats, "random_state": seed}
+            splitter = getattr(model_selection, name)(n_splits=count, **options)
         elif count is None:
             splitter = model_selection.GroupShuffleSplit(1, test_size=validation, random_state=seed)
         elif codes is None:

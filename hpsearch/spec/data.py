@@ -94,6 +94,21 @@ class SplitSpec(Spec):
     )
 
 
+class FoldsSpec(Spec):
+    """The folds of a cross-validation; a file may give their number alone."""
+
+    folds: int = required(integer(2, 1_000), "Number of folds of a division.", 5)
+    repeats: int = key(integer(1, 1_000), "Number of divisions, each shuffled anew.", 3, default=1)
+
+    @property
+    def count(self) -> int:
+        """The number of folds of all divisions."""
+        return self.folds * self.repeats
+
+    def raw(self) -> Any:
+        return self.folds if self.repeats == 1 else super().raw()
+
+
 class DataSpec(Spec):
     """The rows of a sweep, from exactly one source, and their split.
 
@@ -187,11 +202,17 @@ class DataSpec(Spec):
         "Test split: a fraction or a file; by default the one of a built-in dataset.",
         "test.csv",
     )
-    cv: int | None = key(
-        integer(2, 1_000),
+    cv: FoldsSpec | None = key(
+        either(
+            "must be how many folds (2 to 1000), or a mapping such as {folds: 5, repeats: 3}",
+            integer(2, 1_000).then(lambda folds: FoldsSpec(folds=folds)),
+            FoldsSpec.rule(),
+        ),
         "Number of folds (stratified for classification) of a cross-validation, which replaces "
-        "the validation split: each fold is a row, and their mean is a config's score.",
+        "the validation split: each fold is a row, and their mean is a config's score. With "
+        "{folds, repeats}, the rows are divided several times.",
         5,
+        {"folds": 5, "repeats": 3},
     )
     split: SplitSpec | None = key(
         SplitSpec.rule(),
@@ -245,7 +266,7 @@ class DataSpec(Spec):
         """The keys that decide the validation split."""
         how: dict[str, Any] = {"validation": self.validation}
         if self.cv is not None:
-            how = {"cv": self.cv}
+            how = {"cv": plain(self.cv)}
         if self._given_split:
             how = dict.fromkeys(how, self._given_split)
         if "groups" in (self.memory or {}):
@@ -300,7 +321,7 @@ class DataSpec(Spec):
         if self.cv is not None and "validation" in given:
             yield (
                 ("validation",),
-                f"cv: {self.cv} takes validation rows from the training rows; leave cv or "
+                f"cv: {plain(self.cv)} takes validation rows from the training rows; leave cv or "
                 "validation out",
             )
         if self.csv and not self.target:
@@ -313,6 +334,8 @@ class DataSpec(Spec):
             yield ("split", "column"), f"is the target, {self.target!r}"
         if isinstance(self.validation, str):
             yield ("split",), "has no meaning if validation is a separate file"
+        if self.cv is not None and self.cv.repeats > 1:
+            yield ("cv",), f"repeats shuffle rows, which a split by {split.by} does not: cv: 5"
         if isinstance(self.test, float):
             yield (
                 ("test",),

@@ -480,7 +480,7 @@ class ModelFields(SweepFields):
     @property
     def repetitions(self) -> tuple[Repetition, ...]:
         """Each seed, repeated for each fold in cross-validation."""
-        folds = range(1, self.data.cv + 1) if self.data.cv else (None,)
+        folds = range(1, self.data.cv.count + 1) if self.data.cv else (None,)
         return tuple(Repetition(seed, fold) for seed in self.trial_seeds for fold in folds)
 
 

@@ -63,6 +63,7 @@ DATA: Final[Mapping[str, str]] = {
     **_each("path file", "csv"),
     **_each("normalize", "scale"),
     **_each("n_splits folds kfold", "cv"),
+    **_each("repeats n_repeats", "write cv: {folds: 5, repeats: 3}"),
     **_each("name", "dataset"),
 }
 

@@ -170,7 +170,7 @@ def test_a_regression_is_standardised_in_each_fold_and_scored_by_its_loss():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"cv": 1}, r"^cv: must be a whole number of at least 2"),
+        ({"cv": 1}, r"^cv: must be how many folds \(2 to 1000\), or"),
         ({"cv": 49}, r"cv: a class has 48 rows, fewer than the 49 folds"),
         ({"cv": "five"}, r"cv: must be how many folds, a scikit-learn splitter"),
         ({"cv": [([0, 1], [1, 2]), ([0], [1])]}, r"row 1 is in both parts of fold 1"),

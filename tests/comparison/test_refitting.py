@@ -10,9 +10,11 @@ import pytest
 from commands import hpsearch as command
 from commands import sweep
 from scipy.stats import ttest_1samp
+from sklearn.datasets import load_wine
+from sklearn.model_selection import KFold, RepeatedKFold, ShuffleSplit
 
 import hpsearch
-from hpsearch.data.loading import load_dataset
+from hpsearch.data.loading import Folding, load_dataset, read_memory
 from hpsearch.errors import InputError, RefusedError
 from hpsearch.spec.sweep import load_sweep
 
@@ -154,3 +156,23 @@ def test_rows_in_memory_and_models_of_ones_own() -> None:
     assert again.model().predict(x[:2], verbose=0).shape == (2, 3)
     del results
     assert len(again.predict(x[:2])) == 2
+
+
+def test_rows_divided_several_times_weigh_as_one_division(tmp_path: Path) -> None:
+    """The correction is by a fold's share of the rows, not by the number of all folds."""
+    text = "data: {dataset: wine, cv: {folds: 3, repeats: 2}}\nparameters: {epochs: 1, units: 4}\n"
+    sweep(tmp_path, text)
+    found = hpsearch.load(tmp_path / "out")
+    assert found.table["fold"].tolist() == [1, 2, 3, 4, 5, 6]
+    scores = found.table["score"].to_numpy()
+    half = 2.5706 * np.sqrt(scores.var(ddof=1) * (1 / 6 + 1 / 2))
+    (line,) = found.intervals.itertuples()
+    assert line.high - line.low == pytest.approx(min(2 * half, 1.0 - line.low), rel=1e-3)
+    x, y = load_wine(return_X_y=True)
+    for cv, overlap in (
+        (RepeatedKFold(n_splits=3, n_repeats=2), 0.5),
+        (ShuffleSplit(6, test_size=0.2), 36 / 142),
+        (KFold(6), None),
+    ):
+        folding = Folding.of(cv, None, read_memory(x, y, None, None, None), 0)
+        assert folding.overlap == (overlap and pytest.approx(overlap))

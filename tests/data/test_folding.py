@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from datasets import load
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import RepeatedStratifiedKFold, train_test_split
 
 from hpsearch.data.splitting import split_rows
 from hpsearch.errors import DataError
-from hpsearch.spec.data import SplitSpec
+from hpsearch.spec.data import FoldsSpec, SplitSpec
 from hpsearch.spec.sweep import sweep_from_mapping
 
 ROWS = 60
@@ -61,6 +63,21 @@ def test_groups_of_a_file_stay_whole(table):
         assert not sides[0] & sides[1]
     assert not single.folds
     assert sum(len(fold.validation) for fold in folds) == ROWS
+
+
+def test_rows_are_divided_several_times_as_by_scikit_learn(table):
+    spec = {"csv": table, "target": "label", "drop": ("when", "who")}
+    dataset = load(**spec, cv=FoldsSpec(folds=3, repeats=2), seed=5)
+    labels = np.concatenate([dataset.folds[0].train.y, dataset.folds[0].validation.y])
+    assert len(labels) == ROWS
+    order = [int(line.split(",")[0]) for line in Path(table).read_text().split()[1:]]
+    splitter = RepeatedStratifiedKFold(n_splits=3, n_repeats=2, random_state=5)
+    expected = [
+        sorted(np.array(order)[rows]) for _, rows in splitter.split(order, np.array(order) % 2)
+    ]
+    assert [sorted(fold.validation.x[:, 0]) for fold in dataset.folds] == expected
+    once = load(**spec, cv=3, seed=5)
+    assert [fold.fingerprint for fold in once.folds] == [f.fingerprint for f in dataset.folds[:3]]
 
 
 @pytest.mark.parametrize(
@@ -116,6 +133,12 @@ def test_numbers_are_in_their_own_order(csv_file):
         ({"split": {"by": "group", "column": "y"}}, r"data\.split\.column: is the target"),
         ({"split": {"by": "time", "column": "a"}, "test": 0.2}, r"data\.test: a share of rows"),
         ({"cv": 2, "validation": 0.2}, "cv: 2 takes validation rows"),
+        ({"cv": {"repeats": 5}}, r"data\.cv\.folds: is missing"),
+        ({"cv": "five"}, r"data\.cv: must be how many folds .*'five'"),
+        (
+            {"cv": {"folds": 5, "repeats": 3}, "split": {"by": "group", "column": "a"}},
+            r"data\.cv: repeats shuffle rows, which a split by group does not: cv: 5",
+        ),
         (
             {"split": {"by": "time", "column": "a"}, "validation": "v.csv"},
             r"data\.split: has no meaning",

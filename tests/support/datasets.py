@@ -6,12 +6,16 @@ from typing import Any
 
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.loading import InMemoryRows, load_dataset
-from hpsearch.spec.data import DataSpec
+from hpsearch.spec.data import DataSpec, FoldsSpec
 
 
 def load(**data: Any) -> Dataset:
     """Load the rows that the keys of a sweep's data name."""
-    return load_dataset(DataSpec(**data))
+    return load_dataset(_spec(**data))
+
+
+def _spec(cv: int | FoldsSpec | None = None, **data: Any) -> DataSpec:
+    return DataSpec(cv=FoldsSpec(folds=cv) if isinstance(cv, int) else cv, **data)
 
 
 def made(
@@ -24,4 +28,4 @@ def made(
 ) -> Dataset:
     """Make a dataset of rows in memory."""
     rows = InMemoryRows(x, y, weights, validation_data, test_data)
-    return rows.load(DataSpec(**data))
+    return rows.load(_spec(**data))
