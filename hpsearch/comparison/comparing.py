@@ -89,11 +89,7 @@ def _pairs(tables: Sequence[Table], fresh: Mapping[str, Fresh]) -> tuple[Pair, .
 
 
 def advice(tables: Sequence[Table], pairs: Sequence[Pair], *, anyway: bool) -> Iterator[str]:
-    """Return the commands that would lead to a verdict where it is missing.
-
-    Args:
-        anyway: Whether the tables are not comparable, so that `compare` needs `--anyway`.
-    """
+    """Return the commands, with `--anyway` if needed, that would lead to a missing verdict."""
     open_pairs = [pair.answer for pair in pairs if pair.winner is None]
     paths = [shlex.quote(str(table.path)) for table in tables]
     if any(given.question is Question.BEST for given in open_pairs):

@@ -52,11 +52,6 @@ def zero_if_rounding(value: float, scale: float) -> float:
     return 0.0 if abs(value) <= _ROUNDING * scale else value
 
 
-def overlap_of(n_folds: int) -> float:
-    """Return the ratio of a fold's validation rows to its training rows; 0 without folds."""
-    return 1 / (n_folds - 1) if n_folds > 1 else 0.0
-
-
 def holm(p_values: Sequence[float]) -> list[float]:
     """Adjust p-values for their number; a NaN, where there was no test, does not count.
 
@@ -122,8 +117,8 @@ def draw_effect(
     parts = [part[:, ~np.isnan(part).all(axis=0)] for part in parts]
     if min(part.shape[1] for part in parts) < 2:
         return None
-    one, *other = (draw_variance(part, overlap) for part in parts)
-    return one + other[0] if other else one
+    variances = [draw_variance(part, overlap) for part in parts]
+    return sum(variances[1:], variances[0])
 
 
 def config_variance(means: Floats, clusters: npt.NDArray[Any] | None = None) -> Variance:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hpsearch.comparison.estimates import mean_interval
-from hpsearch.comparison.table import Columns, read_one
+from hpsearch.comparison.table import overlap_in, sweep_in
 from hpsearch.errors import InputError
 from hpsearch.runs.trial import Source, StoredRun, open_run
 from hpsearch.space.execution import Execution
@@ -76,7 +76,7 @@ def score_intervals(directory: Path) -> pd.DataFrame:
     import pandas as pd  # slow to import
 
     table = read_table(directory)
-    overlap = read_one(directory, "", Columns()).overlap
+    overlap = overlap_in(table, sweep_in(directory))
     groups, lines = table.groupby("trial")["score"], []
     for trial in ranked_trials(table).to_dict("records"):
         scores = groups.get_group(trial["trial"]).dropna()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.comparison.estimates import Floats, overlap_of
+from hpsearch.comparison.estimates import Floats
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.space.execution import Status
 from hpsearch.space.keras_names import METRICS
@@ -82,10 +82,7 @@ class Table:
         """The sweep of MLPs or Keras models beside the table; else None."""
         if self.directory is None or "program" in self.provenance:
             return None
-        try:
-            return model_sweep(load_sweep(self.directory / "sweep.yaml"))
-        except HpsearchError:
-            return None
+        return sweep_in(self.directory)
 
     @property
     def sweep_seed(self) -> int | None:
@@ -136,12 +133,7 @@ class Table:
     @cached_property
     def overlap(self) -> float:
         """Ratio of a fold's validation rows to its training rows; 0 without folds."""
-        n_folds = self.executions["fold"].nunique()
-        if self.sweep is not None and self.sweep.data.cv is not None:
-            with suppress(KeyError, ValueError):
-                return float((self.sweep.data.memory or {})["overlap"])
-            n_folds = self.sweep.data.cv.folds
-        return overlap_of(n_folds)
+        return overlap_in(self.executions, self.sweep)
 
     @cached_property
     def scores(self) -> pd.DataFrame:
@@ -274,12 +266,29 @@ def read_tables(
     places = [Path(path) for path in paths]
     if len(places) < 2:
         raise InputError(f"a comparison takes two tables or more, not {len(places)}")
-    named = zip(places, labels(places), strict=True)
-    return [read_one(path, label, columns) for path, label in named]
+    return [_read(path, label, columns) for path, label in zip(places, labels(places), strict=True)]
 
 
-def read_one(path: Path, label: str, columns: Columns) -> Table:
-    """Read a results directory or a CSV file, which findings call `label`."""
+def sweep_in(directory: Path) -> Sweep | None:
+    """Return the sweep of MLPs or Keras models of a results directory; else None."""
+    try:
+        return model_sweep(load_sweep(directory / "sweep.yaml"))
+    except HpsearchError:
+        return None
+
+
+def overlap_in(executions: pd.DataFrame, sweep: Sweep | None) -> float:
+    """Return the ratio of a fold's validation rows to its training rows; 0 without folds."""
+    # Without a sweep, the folds are taken for one division of the rows.
+    n_folds = executions["fold"].nunique()
+    if sweep is not None and sweep.data.cv is not None:
+        with suppress(KeyError, ValueError):
+            return float((sweep.data.memory or {})["overlap"])
+        n_folds = sweep.data.cv.folds
+    return 1 / (n_folds - 1) if n_folds > 1 else 0.0
+
+
+def _read(path: Path, label: str, columns: Columns) -> Table:
     wanted = [*columns.params, *([columns.score] if columns.score else [])]
     frame = read_cells(path, _OURS)
     ours = all(name in frame.columns for name in _OURS)

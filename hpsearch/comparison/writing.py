@@ -161,12 +161,10 @@ def _draws(answer: Answer) -> str:
 def _footnotes(pair: Pair) -> list[str]:
     answer, notes = pair.answer, []
     if answer.n_lost:
-        if answer.question is Question.SETTLED:
-            lost = f"{counted(answer.n_lost, 'fresh seed')} left out: without a score"
-        else:
-            lost = f"{counted(answer.n_lost, 'config')} left out: without a score, or halted at"
-            lost += " another epoch,"
-        notes.append(f"{lost} in one table")
+        settled = answer.question is Question.SETTLED
+        lost = counted(answer.n_lost, "fresh seed" if settled else "config")
+        halted = "" if settled else ", or halted at another epoch,"
+        notes.append(f"{lost} left out: without a score{halted} in one table")
     if answer.n_equal:
         equal = counted(answer.n_equal, "config")
         notes.append(f"{equal} left out: what distinguishes the tables is not in them")

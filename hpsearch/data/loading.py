@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -188,8 +189,7 @@ class Folding:
         count: Number of folds, or None without cross-validation.
         splitter: A scikit-learn splitter or pairs of row numbers; None for shuffled folds.
         groups: The group of every row, `(n_samples,)`, or None.
-        overlap: Ratio of a fold's validation rows to its training rows, in the mean; None if the
-            folds are one division of the rows.
+        overlap: Ratio of validation to training rows of all folds; None if they are one division.
     """
 
     count: int | None
@@ -221,23 +221,20 @@ class Folding:
         if cv is None or isinstance(cv, int | np.integer):
             return cls(None if cv is None else int(cv), None, members, seed)
         if is_splitter:
-            labels = np.asarray(rows.y)
-            places = np.zeros((n_rows, 1), np.int8), labels if labels.ndim == 1 else None, members
             try:
-                count = int(cv.get_n_splits(*places))
-                # A copy, since a splitter may draw other folds the next time.
-                pairs = list(copy.deepcopy(cv).split(*places))
+                count = int(cv.get_n_splits(np.zeros((n_rows, 1)), np.asarray(rows.y), members))
             except ValueError as error:
                 raise DataError(f"cv: {type(cv).__name__}: {error}") from None
         else:
-            pairs = cv = list(cv) if isinstance(cv, Iterable) else [cv]
+            cv = list(cv) if isinstance(cv, Iterable) else [cv]
             count = len(cv)
             if not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in cv):
                 raise DataError(
                     "cv: must be how many folds, a scikit-learn splitter, or pairs of training and "
                     "validation row numbers"
                 )
-        return cls(count if count > 1 else None, cv, members, seed, _overlap(pairs, n_rows))
+        overlap = _overlap(cv, members, rows.y) if count <= 1_000 else None  # More are refused.
+        return cls(count if count > 1 else None, cv, members, seed, overlap)
 
     @property
     def described(self) -> dict[str, str]:
@@ -273,9 +270,14 @@ class Folding:
         return made
 
 
-def _overlap(pairs: Sequence[Any], n_rows: int) -> float | None:
-    train, validation = (sum(map(np.size, part)) for part in zip(*pairs, strict=True))
-    return validation / train if validation > n_rows else None
+def _overlap(splitter: Any, groups: npt.NDArray[Any] | None, y: Any) -> float | None:
+    labels = np.atleast_1d(y)
+    # A copy, since drawing changes a splitter; loading refuses the rows that it cannot divide.
+    with suppress(DataError):
+        pairs = splitter_folds(copy.deepcopy(splitter), groups)(np.arange(len(labels)), labels)
+        train, validation = (sum(pair[side].size for pair in pairs) for side in (0, 1))
+        return validation / train if train and validation > len(labels) else None
+    return None
 
 
 def _described(array: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.datasets import load_diabetes
-from sklearn.model_selection import KFold, TimeSeriesSplit
+from sklearn.model_selection import KFold, LeavePOut, TimeSeriesSplit
 
 import hpsearch
 from hpsearch.errors import DataError, InputError, RefusedError
@@ -173,6 +173,10 @@ def test_a_regression_is_standardised_in_each_fold_and_scored_by_its_loss():
         ({"cv": 1}, r"^cv: must be how many folds \(2 to 1000\), or"),
         ({"cv": 49}, r"cv: a class has 48 rows, fewer than the 49 folds"),
         ({"cv": "five"}, r"cv: must be how many folds, a scikit-learn splitter"),
+        ({"cv": LeavePOut(4)}, r"^cv: must be how many folds \(2 to 1000\), or"),
+        ({"cv": []}, r"cv: expected 1 folds, got 0"),
+        ({"cv": [([], range(178))] * 2}, r"cv: the training part of fold 1 must be row numbers"),
+        ({"cv": [([0], [[1], [2, 3]]), ([0], [1])]}, r"cv: list: .*inhomogeneous"),
         ({"cv": [([0, 1], [1, 2]), ([0], [1])]}, r"row 1 is in both parts of fold 1"),
         ({"cv": [([0, 1], [200]), ([0], [1])]}, r"part of fold 1 must be row numbers from 0 to 17"),
         ({"cv": [([0, 1], [])]}, r"the validation part of fold 1 must be row numbers"),

@@ -14,6 +14,7 @@ from sklearn.datasets import load_wine
 from sklearn.model_selection import KFold, RepeatedKFold, ShuffleSplit
 
 import hpsearch
+from hpsearch.comparison.refitting import score_intervals
 from hpsearch.data.loading import Folding, load_dataset, read_memory
 from hpsearch.errors import InputError, RefusedError
 from hpsearch.spec.sweep import load_sweep
@@ -168,6 +169,10 @@ def test_rows_divided_several_times_weigh_as_one_division(tmp_path: Path) -> Non
     half = 2.5706 * np.sqrt(scores.var(ddof=1) * (1 / 6 + 1 / 2))
     (line,) = found.intervals.itertuples()
     assert line.high - line.low == pytest.approx(min(2 * half, 1.0 - line.low), rel=1e-3)
+    path = tmp_path / "out" / "results.csv"
+    path.write_text(path.read_text().splitlines()[0] + "\n")
+    with pytest.warns(UserWarning, match="lacks 6 results"):
+        assert score_intervals(tmp_path / "out").empty
     x, y = load_wine(return_X_y=True)
     for cv, overlap in (
         (RepeatedKFold(n_splits=3, n_repeats=2), 0.5),
