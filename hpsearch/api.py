@@ -22,6 +22,7 @@ from hpsearch.comparison.comparing import Settler, compare_tables
 from hpsearch.comparison.table import Columns
 from hpsearch.comparison.writing import require_suffix
 from hpsearch.custom.shipping import CustomModel, model_reference, shipped
+from hpsearch.data.arrays import as_supported
 from hpsearch.data.loading import Folding, Loader, read_memory
 from hpsearch.engine.session import Settings
 from hpsearch.errors import InputError, Interrupted
@@ -243,12 +244,12 @@ def tune(
     which share the rows in memory; a script needs no `if __name__` guard.
 
     Args:
-        x: `(n_samples, ...)` numbers, or a pandas frame, whose text columns the model one-hot
-            encodes. Leave them unscaled: the model scales them. For a custom model with several
-            inputs, a mapping of their names to arrays of numbers, or a list of arrays: images
-            (uint8) are divided by 255, numbers standardised, whole numbers left alone. Or a
-            `tf.data.Dataset` of batches `(x, y)` or `(x, y, sample_weight)`, which is read into
-            memory once; `validation_data` and `test` may be datasets, too.
+        x: `(n_samples, ...)` numbers, or a frame (of pandas, polars or Arrow), whose text columns
+            the model one-hot encodes. Leave them unscaled: the model scales them. For a custom
+            model with several inputs, a mapping of their names to arrays of numbers, or a list of
+            arrays: images (uint8) are divided by 255, numbers standardised, whole numbers left
+            alone. Or a `tf.data.Dataset` of batches `(x, y)` or `(x, y, sample_weight)`, which is
+            read into memory once; `validation_data` and `test` may be datasets, too.
         y: `(n_samples,)` labels or numbers, one-hot rows, or `(n_samples, outputs)` numbers. For
             a custom model with several outputs, a mapping of names to targets, or a list of
             targets; each is an array of numbers, integers for classes. The pairs below have the
@@ -424,9 +425,9 @@ def _with_target(x: Any, y: Any, target: str) -> tuple[Any, Any]:
     """Return the frame `x` without the column to predict, and that column."""
     if y is not None:
         raise InputError("y, target: only one of them can be what is to be predicted")
+    x = as_supported(x)
     if not (hasattr(x, "iloc") and hasattr(x, "columns")):
-        kind = f"{type(x).__module__}.{type(x).__name__}".removeprefix("builtins.")
-        raise InputError(f"target: names a column, and x is no pandas frame but a {kind}")
+        raise InputError(f"target: names a column, and x is no frame but a {type(x).__name__}")
     names = [*map(str, x.columns)]
     places = [at for at, name in enumerate(names) if name == target]
     if len(places) != 1:

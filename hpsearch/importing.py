@@ -8,8 +8,8 @@ import importlib
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from operator import attrgetter
 from pathlib import Path
+from pkgutil import resolve_name
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -40,12 +40,6 @@ def _working_directory() -> Path | None:
     return None
 
 
-def load_part(path: str) -> Any:
-    """Return hpsearch's own object that `module:name` names, so that its room can be absent."""
-    module_name, _, name = path.partition(":")
-    return attrgetter(name)(importlib.import_module(module_name))
-
-
 def load_object(path: str) -> Any:
     """Return the object that `package.module:name` names, also of the working directory."""
     here = _working_directory()
@@ -55,7 +49,7 @@ def load_object(path: str) -> Any:
         sys.path.append(str(here))
     importlib.invalidate_caches()
     try:
-        return load_part(path)
+        return resolve_name(path)
     except (ImportError, AttributeError, ValueError) as error:
         raise InputError(f"{path}: cannot be loaded: {error}") from error
 

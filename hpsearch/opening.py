@@ -1,4 +1,4 @@
-"""Open the text of a table: a CSV file, which gzip may have packed, or a Parquet file."""
+"""Open the text of a table: a CSV file, which gzip may have packed, Parquet or Arrow."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from typing import Any
 from hpsearch.errors import DataError
 from hpsearch.machine import available_bytes
 
-_GZIP, _PARQUET = b"\x1f\x8b", b"PAR1"
+_GZIP = b"\x1f\x8b"
+#: First and last bytes of a file -> its format in `pyarrow.dataset`.
+_COLUMNAR = {b"PAR1": "parquet", b"ARROW1": "ipc"}
 #: About the memory of a cell: in the file's columns, in a frame, and as text.
 _CELL_BYTES = 70
 #: The text as it is, as bytes, as cells, and as encoded rows.
@@ -20,38 +22,42 @@ _COPIES = 4
 
 
 def open_table(path: str | Path) -> Any:
-    """Open the bytes of a CSV file, or of what a Parquet file is as one.
+    """Open the bytes of a CSV file, or of what a Parquet or Arrow file is as one.
 
     Raises:
-        DataError: A Parquet file cannot be read.
+        DataError: A Parquet or Arrow file cannot be read.
         OSError: A CSV file cannot be opened.
     """
     path = Path(path)
-    if is_parquet(path):
-        return io.BytesIO(_converted(path, path.stat().st_mtime_ns))
+    if kind := columnar_format(path):
+        return io.BytesIO(_converted(path, kind, path.stat().st_mtime_ns))
     with path.open("rb") as file:
         packed = file.read(2) == _GZIP
     return gzip.open(path) if packed else path.open("rb")
 
 
-def is_parquet(path: str | Path) -> bool:
-    """Check if a file begins and ends as Parquet files do."""
+def columnar_format(path: str | Path) -> str | None:
+    """Return `parquet` or `ipc`, that of Arrow, by the first and last bytes; None for a text."""
     with Path(path).open("rb") as file:
-        begins = file.read(4) == _PARQUET
-        return begins and file.seek(-4, os.SEEK_END) > 0 and file.read() == _PARQUET
+        first = file.read(6)
+        for mark, name in _COLUMNAR.items():
+            begins = first.startswith(mark)
+            if begins and file.seek(-len(mark), os.SEEK_END) > 0 and file.read() == mark:
+                return name
+    return None
 
 
 # A table is opened several times, and converted once.
 @lru_cache(maxsize=1)
-def _converted(path: Path, _changed: int) -> bytes:
-    file = _parquet(path)
-    needed = _CELL_BYTES * file.metadata.num_rows * file.metadata.num_columns
+def _converted(path: Path, kind: str, _changed: int) -> bytes:
+    rows, n_rows = _columnar(path, kind)
+    needed = _CELL_BYTES * n_rows * len(rows.schema)
     if needed > available_bytes():
         raise DataError(
             f"{path}: reading it takes about {needed / 1e9:.2f} GB of memory, and "
             f"{available_bytes() / 1e9:.2f} GB is available; use fewer rows or columns"
         )
-    for column in file.schema_arrow:
+    for column in rows.schema:
         if column.type.num_fields or "binary" in str(column.type):
             raise DataError(
                 f"{path}: column {column.name!r} has {column.type}, which is neither a number, a "
@@ -59,7 +65,7 @@ def _converted(path: Path, _changed: int) -> bytes:
             )
     text = _Bounded()
     try:
-        frame = file.read().to_pandas(integer_object_nulls=True)
+        frame = rows.to_table().to_pandas(integer_object_nulls=True)
         if frame.index.names != [None]:
             frame = frame.reset_index()
         frame.to_csv(text, index=False)
@@ -79,14 +85,14 @@ class _Bounded(io.StringIO):
         return super().write(text)
 
 
-def _parquet(path: Path) -> Any:
+def _columnar(path: Path, kind: str) -> tuple[Any, int]:
+    """Return an unread `pyarrow.dataset.Dataset` and its number of rows."""
     try:
-        from pyarrow import parquet
+        from pyarrow import dataset
     except ImportError as error:
-        raise DataError(
-            f"{path}: pyarrow reads Parquet files, and is not installed: pip install pyarrow"
-        ) from error
+        raise DataError(f"{path}: pyarrow reads such files: pip install pyarrow") from error
     try:
-        return parquet.ParquetFile(path)
+        rows = dataset.dataset(path, format=kind)
+        return rows, rows.count_rows()
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not a sound Parquet file: {error}") from error
+        raise DataError(f"{path}: not a sound {kind} file: {error}") from error

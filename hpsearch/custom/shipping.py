@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
+from pkgutil import resolve_name
 from types import ModuleType
 from typing import Any
 
@@ -18,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.errors import InputError
-from hpsearch.importing import load_part
 from hpsearch.models.problem import Recipe
 from hpsearch.space.constraints import Constraint
 from hpsearch.space.mlp import DEFAULTS
@@ -156,9 +156,9 @@ def _array(name: str) -> npt.NDArray[Any]:
 
 def _register(objects: Mapping[str, Any]) -> None:
     """Register objects with Keras under their names."""
-    load_part(f"{_REGISTRY}:GLOBAL_CUSTOM_OBJECTS").update(objects)
+    resolve_name(f"{_REGISTRY}:GLOBAL_CUSTOM_OBJECTS").update(objects)
     names = {item: name for name, item in objects.items()}
-    load_part(f"{_REGISTRY}:GLOBAL_CUSTOM_NAMES").update(names)
+    resolve_name(f"{_REGISTRY}:GLOBAL_CUSTOM_NAMES").update(names)
 
 
 def _registered() -> dict[str, Any]:

@@ -44,7 +44,7 @@ _INT64_MAX = 2**63 - 1
 
 def _part(pair: Pair, where: str, spec: DataSpec, like: RawPart | None) -> RawPart:
     """Return arrays, lists or pandas objects as rows, which must match the training part `like`."""
-    x, y, weights = (*pair, None)[:3]
+    x, y, weights = map(as_supported, (*pair, None)[:3])
     about: dict[str, Any] = {}
     features: Inputs
     if are_several_inputs(x, y) or (like is not None and like.parts):
@@ -121,8 +121,13 @@ def _is_pandas(value: Any, kind: str) -> bool:
     return module is not None and isinstance(value, getattr(module, kind))
 
 
-def unmasked(value: Any) -> Any:
-    """Return a masked array with its masked numbers or texts missing; anything else unchanged."""
+def as_supported(value: Any) -> Any:
+    """Return polars and Arrow as pandas, masked values as missing; anything else unchanged."""
+    if type(value).__module__.startswith(("polars.", "pyarrow.")) and hasattr(value, "to_pandas"):
+        try:
+            return value.to_pandas()
+        except (ImportError, ValueError) as error:
+            raise DataError(f"{type(value).__name__}: no pandas frame: {error}") from error
     if not isinstance(value, np.ma.MaskedArray) or not value.mask.any():
         return value
     if value.dtype.kind in "biuf":
@@ -132,7 +137,7 @@ def unmasked(value: Any) -> Any:
 
 def _as_array(value: Any, name: str, where: str) -> npt.NDArray[Any]:
     try:
-        array = np.asarray(unmasked(value))
+        array = np.asarray(as_supported(value))
     except Exception as error:  # __array__ may raise anything.
         raise DataError(
             f"{where}: {name} is not an array: {type(error).__name__}: {error}"

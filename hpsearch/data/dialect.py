@@ -17,7 +17,7 @@ from itertools import islice
 from typing import Any, Literal, TypeVar
 
 from hpsearch.errors import DataError
-from hpsearch.opening import is_parquet, open_table
+from hpsearch.opening import columnar_format, open_table
 from hpsearch.spec.data import DataSpec
 
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -129,7 +129,7 @@ def read_as_it_is(
     Raises:
         DataError: Two separators fit the file, or it is not text.
     """
-    if is_parquet(path):
+    if columnar_format(path):
         # What it is converted to has one form.
         return read(Dialect())
     dialect = _dialect(path, spec)

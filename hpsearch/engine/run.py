@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache, partial
+from pkgutil import resolve_name
 from typing import Any
 
 from hpsearch.data.specs import Task
@@ -18,7 +19,6 @@ from hpsearch.engine.search import SearchSpec, TunerSpec, strategy_of
 from hpsearch.engine.session import Began, Ended, Listener, RunOutcome, Settings, Stop
 from hpsearch.engine.trainings import Costs, Ledger, Trainings
 from hpsearch.errors import InputError
-from hpsearch.importing import load_part
 from hpsearch.models.problem import Recipe
 from hpsearch.search.halving import at_top
 from hpsearch.search.strategy import OracleEvent, Outcome, Past, reply_of, search_with
@@ -146,7 +146,7 @@ class Run:
             ledger.tables.write_sweep(prepared.text)
         page: Any = None
         if self.settings.report:
-            page = load_part(_REPORT)(self.where, ledger.tables, prepared.sweep)
+            page = resolve_name(_REPORT)(self.where, ledger.tables, prepared.sweep)
 
         # Both once: a search may be over before its tuner has ended.
         write = cache(ledger.write_tables)

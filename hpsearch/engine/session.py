@@ -13,11 +13,11 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pkgutil import resolve_name
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any
 
 from hpsearch.errors import HpsearchError, InputError, Interrupted, NotSupportedError, Terminated
-from hpsearch.importing import load_part
 from hpsearch.machine import allowed_gpus, cores, gpus
 from hpsearch.space.execution import Execution
 from hpsearch.spec.execution import ExecutionSettings
@@ -291,7 +291,7 @@ def require_default_keras() -> None:
 def require_engine(execution: ExecutionSettings) -> None:
     """Check that the system supports the engine, and that the packages it needs are installed."""
     if execution.engine != "local":
-        load_part("hpsearch.ray.connection:require_ray")()
+        resolve_name("hpsearch.ray.connection:require_ray")()
     elif not hasattr(os, "fork"):
         raise NotSupportedError(
             "training needs a system that forks processes: Linux, or macOS. On Windows, run it in "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
 from hpsearch.engine.session import (
@@ -17,7 +18,6 @@ from hpsearch.engine.session import (
     require_engine,
     signals,
 )
-from hpsearch.importing import load_part
 from hpsearch.space.space import Kind
 from hpsearch.spec.execution import ExecutionSettings
 from hpsearch.spec.sweep import AnySweep
@@ -122,7 +122,7 @@ def run_sweep(
 
     def prepare(run: Run) -> Prepared:
         # Imported here for the reason that `take_steps` has.
-        prepared: Prepared = load_part(_PREPARE[sweep.kind])(sweep, load, run)
+        prepared: Prepared = resolve_name(_PREPARE[sweep.kind])(sweep, load, run)
         return prepared
 
     return take_steps(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.arrays import as_frame, unmasked
+from hpsearch.data.arrays import as_frame, as_supported
 from hpsearch.data.columns import parse_columns
 from hpsearch.data.csvfile import read_rows
 from hpsearch.data.dataset import Inputs, n_rows, packed, require_finite, unpacked
@@ -251,7 +251,7 @@ class Predictor:
 
     def _inputs(self, rows: Any) -> Inputs:
         """Return the rows as the model takes them."""
-        rows = unmasked(rows)
+        rows = as_supported(rows)
         if _has_names(rows) or self.known.table.text or self.known.table.missing:
             return self._table(rows)
         array = np.asarray(rows)

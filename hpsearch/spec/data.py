@@ -120,7 +120,7 @@ class DataSpec(Spec):
 
     dataset: str | None = key(one_of(DATASETS, "dataset"), "A built-in dataset.", "fashion_mnist")
     csv: str | None = key(
-        text(), "A CSV or Parquet file, relative to the sweep file.", "houses.csv"
+        text(), "A CSV, Parquet or Arrow file, relative to the sweep file.", "houses.csv"
     )
     npz: str | None = key(text(), "An NPZ file, relative to the sweep file.", "houses.npz")
     python: str | None = key(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hpsearch.data.specs import TrainingData
-from hpsearch.importing import load_part
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.execution import ExecutionResult, ResumePoint, Training
 from hpsearch.space.space import Kind
@@ -92,7 +92,7 @@ _MODELS = {
 
 def subject_of(kind: Kind) -> ModelSubject:
     """Return the subject of a sweep's models."""
-    subject: ModelSubject = load_part(_MODELS[kind])()
+    subject: ModelSubject = resolve_name(_MODELS[kind])()
     return subject
 
 

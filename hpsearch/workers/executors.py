@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from functools import partial
+from pkgutil import resolve_name
 from typing import IO, Any
 
 import cloudpickle
 
 from hpsearch.data.specs import TrainingData
-from hpsearch.importing import load_part
 from hpsearch.machine import cores, share_bytes
 from hpsearch.spec.execution import ExecutionSettings
 from hpsearch.training.subjects import Job
@@ -193,7 +193,7 @@ def opened_executor(
         return InProcessExecutor(threads=threads)
     if pool is None and execution.engine == "ray":
         # Ray is an annex, whose package is optional.
-        opened_ray = load_part("hpsearch.ray.executor:opened_ray")
+        opened_ray = resolve_name("hpsearch.ray.executor:opened_ray")
         ray: AbstractContextManager[Executor] = opened_ray(execution, workers, memory, log)
         return ray
     assert workers is not None

@@ -203,7 +203,7 @@ def test_a_wrong_name_of_the_file_or_the_column(houses, tmp_path, words, said):
         ({}, "y: must be labels or targets"),
         ({"y": 5}, "y"),
         ({"y": (value for value in [1])}, "y"),
-        ({"target": "price", "x": [[1]]}, "x is no pandas frame but a list"),
+        ({"target": "price", "x": [[1]]}, "x is no frame but a list"),
         ({"target": "price", "configs": [{"units": 4}]}, "parameters: is missing"),
     ],
 )
