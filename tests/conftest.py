@@ -17,6 +17,7 @@ from zygote import subprocess_with
 import hpsearch
 from hpsearch.workers import servers
 
+pytest.register_assert_rewrite("strategy_conformance")
 BUSY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("here", BUSY)
 settings.register_profile("ci", BUSY, derandomize=True)

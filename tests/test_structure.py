@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import runpy
 from collections import Counter
 from pathlib import Path
@@ -102,11 +101,3 @@ def test_each_mutant_fits_the_file_that_it_changes():
     texts = [(ROOT / mutant.path).read_text(encoding="utf-8") for mutant in mutants]
     unfit = [m.what for m, text in zip(mutants, texts, strict=True) if text.count(m.old) != 1]
     assert unfit == []
-
-
-def test_each_test_of_the_oldest_versions_exists():
-    script = (ROOT / ".ci" / "oldest").read_text(encoding="utf-8")
-    named = re.findall(r"^ +(tests/\S+\.py)(?:::(\w+))?", script, re.MULTILINE)
-    assert len(named) >= 20
-    texts = {path: (ROOT / path).read_text(encoding="utf-8") for path, _ in named}
-    assert [each for each in named if each[1] and f"def {each[1]}(" not in texts[each[0]]] == []

@@ -285,19 +285,6 @@ print(len(scores), scores[0] == scores[1] == scores[2])
     assert done.stdout == "imported\n3 True\n", done.stderr
 
 
-@pytest.mark.slow
-def test_a_dataset_of_tensorflow_s_is_read_into_memory(wine):
-    import tensorflow as tf
-
-    x, y = wine[0].astype("float32"), wine[1]
-    dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(50)
-    ours = hpsearch.tune(dataset, parameters=SMALL)
-    theirs = hpsearch.tune(x, y, parameters=SMALL)
-    pd.testing.assert_frame_equal(ours.table[COMPARED], theirs.table[COMPARED])
-    with pytest.raises(InputError, match=r"^y: .* brings its own"):
-        hpsearch.tune(dataset, y, parameters=SMALL)
-
-
 @pytest.mark.parametrize(
     ("change", "back", "other", "said"),
     [

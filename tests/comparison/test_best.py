@@ -24,17 +24,6 @@ TABLES = (
 )
 
 
-def exact(first, second):
-    """The two-sided p-value over every share-out of the pooled configs."""
-    found = stats.permutation_test(
-        (first, second),
-        lambda one, two, axis: one.max(axis=axis) - two.max(axis=axis),
-        vectorized=True,
-        n_resamples=np.inf,
-    )
-    return found.pvalue
-
-
 def test_it_is_the_permutation_test_of_the_bests():
     rng = np.random.default_rng(0)
     compared = 0
@@ -47,7 +36,13 @@ def test_it_is_the_permutation_test_of_the_bests():
         p = best_difference(first, second, STILL).p_value
         better, worse = sorted((first, second), key=np.max, reverse=True)
         rank = int((better > worse.max()).sum())
-        below = exact(first, second)
+        # Two-sided, over every share-out of the pooled configs.
+        below = stats.permutation_test(
+            (first, second),
+            lambda one, two, axis: one.max(axis=axis) - two.max(axis=axis),
+            vectorized=True,
+            n_resamples=np.inf,
+        ).pvalue
         above = 2 * stats.hypergeom.pmf(min(rank + 1, 5), 10, 5, min(rank + 1, 5))
         assert below == pytest.approx(2 * stats.hypergeom.pmf(rank, 10, 5, rank))
         assert min(below, above) - 1e-12 <= p <= min(1.0, max(below, above)) + 1e-12

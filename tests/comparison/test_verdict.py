@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from made_tables import Made, Row, seeded, units, write, write_two
+from made_tables import Made, seeded, units, write
 
 from hpsearch.comparison.comparing import compare_tables
 from hpsearch.comparison.estimates import Estimate
@@ -92,10 +92,3 @@ def test_three_tables_one_better_than_both(tmp_path):
     low, high = compared.interval
     assert low <= compared.difference <= high
     assert not low <= 0 <= high
-
-
-def test_more_seeds_do_not_make_more_pairs(tmp_path):
-    rows = [Row({"units": 1 + c}, 0.5 + s / 100, s) for c in range(3) for s in range(5)]
-    better = [Row(row.values, row.score + 0.1 + row.seed / 1000, row.seed) for row in rows]
-    compared = compare_tables(write_two(tmp_path, rows, better))
-    assert (compared.n_pairs, compared.winner) == (3, None)

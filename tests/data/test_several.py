@@ -103,6 +103,11 @@ def test_batches_and_single_rows_give_the_rows():
         x, y = collect(each, "x")
         np.testing.assert_array_equal(x, X)
         np.testing.assert_array_equal(y, Y)
+    read = read_memory(dataset.batch(4), None, None, None, None)
+    np.testing.assert_array_equal(read.x, X)
+    np.testing.assert_array_equal(read.y, Y)
+    with pytest.raises(DataError, match=r"^y: .* brings its own"):
+        read_memory(dataset, Y, None, None, None)
 
 
 def test_weights_mappings_and_texts():

@@ -204,14 +204,10 @@ def test_halted_trainings_are_left_out(tmp_path, capsys):
     halted = int((first.table["status"] == "stopped").sum())
     assert 0 < halted < 9
     assert first.trials["status"].tolist() == first.table["status"].tolist()
-    hpsearch.run(
-        {**HALTING, "method": "tpe", "known": str(tmp_path / "first")},
-        out=tmp_path / "out",
-        verbose=2,
-    )
-    assert f"known: {9 - halted} configs of first" in capsys.readouterr().err.replace(
-        "config ", "configs "
-    )
+    sweep = {**HALTING, "method": "tpe", "known": str(tmp_path / "first")}
+    hpsearch.run(sweep, out=tmp_path / "out", verbose=2)
+    said = capsys.readouterr().err.replace("config ", "configs ")
+    assert f"known: {9 - halted} configs of first" in said
 
 
 def test_a_search_that_is_interrupted_does_not_say_that_it_ended(capsys):
@@ -253,20 +249,17 @@ def test_cells_of_inactive_parameters_do_not_count():
     parameters = {
         "kind": ["plain", "dropped"],
         "rate": {"values": [0.1, 0.3], "when": {"kind": "dropped"}},
-        "limit": [None, 5],
+        "limit": ["none", 5],
     }
     known = pd.DataFrame(
         {
             "kind": ["plain", "dropped", "plain"],
             "rate": [0.0, 0.3, None],
-            "limit": [None, 5, 5],
+            "limit": ["none", 5, 5],
             "score": [1.0, 2.0, 3.0],
         }
     )
-    results = hpsearch.optimize(
-        lambda config: config.get("rate", 0.0), {**parameters, "limit": ["none", 5]}, "grid",
-        known=known.assign(limit=["none", 5, 5]),
-    )  # fmt: skip
+    results = hpsearch.optimize(lambda c: c.get("rate", 0.0), parameters, "grid", known=known)
     assert len(results.table) == 6 - 3
 
 

@@ -63,23 +63,17 @@ def test_trials_count_in_their_order(budget, scores, goal, reason, count):
 
 @pytest.mark.parametrize("method", ["random", "auto"])
 def test_patience_ends_a_search_and_a_larger_one_continues_it(method, tmp_path):
-    def search(**arguments):
-        return hpsearch.optimize(
-            lambda config: config["x"] ** 2,
-            NUMBERS,
-            method,
-            out=tmp_path / "out",
-            verbose=0,
-            **arguments,
-        )
+    def search(patience):
+        budget, out = {"patience": patience}, tmp_path / "out"
+        return hpsearch.optimize(lambda c: c["x"] ** 2, NUMBERS, method, out=out, budget=budget)
 
-    scores = search(budget={"patience": 6}).table["score"].tolist()
+    scores = search(6).table["score"].tolist()
     best = min(range(len(scores)), key=scores.__getitem__)
     assert len(scores) == best + 1 + 6
     rows = dict(map(tuple, facts(load_source(tmp_path / "out"))))
     assert rows["ended because"] == "6 trials in a row improved nothing"
-    assert search(budget={"patience": 6}).table["score"].tolist() == scores
-    more = search(budget={"patience": 12}).table["score"].tolist()
+    assert search(6).table["score"].tolist() == scores
+    more = search(12).table["score"].tolist()
     assert more[: len(scores)] == scores
     assert len(more) >= len(scores) + 6
 

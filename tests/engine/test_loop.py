@@ -13,8 +13,8 @@ from engines import RECIPE, Executor, Listed, engine_in, run_engine, space_of
 
 from hpsearch.engine.learning import AdaptivePlanner, CurveReuse
 from hpsearch.engine.loop import Engine
-from hpsearch.engine.planning import FixedPlanner, Planner, Summary, Trials
-from hpsearch.engine.session import Planned, Stored
+from hpsearch.engine.planning import FixedPlanner, Planner, Trials
+from hpsearch.engine.session import Stored
 from hpsearch.engine.trainings import Costs
 from hpsearch.search.draws import grid_draws
 from hpsearch.search.strategy import Outcome, Proposal
@@ -80,14 +80,11 @@ class Cluster(Instant):
 
 class Watcher:
     def __init__(self) -> None:
-        self.plans: list[Summary] = []
         self.notes: list[str] = []
         self.results: list[int] = []
 
     def __call__(self, event: Any) -> None:
         match event:
-            case Planned():
-                self.plans.append(event.summary)
             case Said():
                 self.notes.append(event.message)
             case Stored():

@@ -9,7 +9,6 @@ from sklearn.datasets import load_digits
 
 from hpsearch.kerastuner.trials import TunerTrials
 
-pytest.register_assert_rewrite("strategy_conformance")
 tf.config.threading.set_intra_op_parallelism_threads(1)
 tf.config.threading.set_inter_op_parallelism_threads(1)
 

@@ -237,11 +237,6 @@ def test_a_local_function_crosses_and_steps_are_added_without_rounding(data):
     assert (table()["score"] == table()["val_loss"]).all()
 
 
-class OnBatches(keras.callbacks.Callback):
-    def on_train_batch_end(self, batch, logs=None):
-        pass
-
-
 def test_of_equal_epochs_the_first_is_the_best_step(data):
     """As in `keras_tuner.src.engine.metrics_tracking.MetricHistory.get_best_step`."""
 
@@ -258,7 +253,8 @@ def test_of_equal_epochs_the_first_is_the_best_step(data):
 def test_callbacks_that_act_on_batches_train_by_fit(search):
     """Others do not: test_overrides.py has them."""
     stop = keras.callbacks.EarlyStopping("val_loss", patience=1, min_delta=100)
-    search(kt.RandomSearch, max_trials=1, epochs=40, fit={"callbacks": [stop, OnBatches()]})
+    batches = keras.callbacks.LambdaCallback(on_train_batch_end=lambda *_, **__: None)
+    search(kt.RandomSearch, max_trials=1, epochs=40, fit={"callbacks": [stop, batches]})
     assert set(table()["trainer"]) == {"fit"}
     assert (table()["epochs_trained"] == 2).all()
 

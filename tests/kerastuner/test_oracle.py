@@ -17,8 +17,10 @@ from through_kerastuner import Through
 
 from hpsearch.kerastuner.oracle import config_from, hyperparameters_of
 from hpsearch.search.draws import DrawStrategy
+from hpsearch.search.methods import make_strategy
 from hpsearch.search.strategy import Outcome, Proposal
 from hpsearch.space.space import Choices, Config, Parameter, Range, Space
+from hpsearch.spec.method import MethodSpec
 
 pytestmark = pytest.mark.filterwarnings("ignore:currentThread", "ignore:getName")
 COMPLETED, FAILED = "COMPLETED", "FAILED"
@@ -173,11 +175,12 @@ def test_an_infinite_score_does_not_win(goal: str) -> None:
 
 
 def test_a_trials_score_is_the_last_one_that_is_told() -> None:
-    oracle = grid()
+    oracle = Through(make_strategy(MethodSpec("tpe"), SPACE), SPACE)
     (config,) = configs(oracle, 1)
     for score in (0.25, 0.75):
         oracle.tell([Outcome(config, score)])
     assert [t.score for t in oracle.trials.values()] == [0.75]
+    assert oracle.strategy.history.observations().losses.tolist() == [-0.75]
 
 
 def test_asking_stays_cheap() -> None:

@@ -218,16 +218,6 @@ def test_what_breaks_a_constraint_is_no_trial() -> None:
     assert {each.config.values["units"] for each in engine.proposals} <= {4, 8}
 
 
-def test_a_further_outcome_of_a_trial_that_ended_reaches_the_strategy() -> None:
-    tuner = make_tuner(spec_of("tpe"))
-    (proposal,) = tuner.answer(Inquiry((), 1)).proposals
-    for score in (0.5, 0.25):
-        told: Sequence[Outcome] = [Outcome(proposal.config, score)]
-        assert not tuner.answer(Inquiry(tuple(told), 0)).error
-    known = tuner.oracle.strategy.history.observations()
-    assert known.losses.tolist() == [-0.25]
-
-
 def test_its_hypermodel_builds_from_its_values() -> None:
     tuner = make_tuner(spec_of("random"))
     tuner.search(Instant(6))

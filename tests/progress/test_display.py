@@ -70,10 +70,8 @@ def test_the_console_decides(kind):
 def test_both_say_what_is_done_what_is_best_and_how_long_it_takes(shown):
     display, screen = shown
     display(Planned(summary(6), range(7, 13)))
-    display(Stored(execution(1), result(1, 0.25)))
-    display(Stored(execution(2), result(2, 0.5)))
-    display(Stored(execution(3), result(3, 0.25)))
-    display(Stored(execution(4), result(4, 0.25)))
+    for number in range(1, 5):
+        display(Stored(execution(number), result(number, 0.25)))
     display(Stored(execution(5), result(5, 0.75), (5, 0.75)))
     display(Ended())
     seen = text_of(screen)

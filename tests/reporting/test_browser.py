@@ -37,10 +37,8 @@ SECTIONS = {
 )
 def test_it_renders_without_a_word_and_breaks_no_rule(visit, page_of, trials, width, scheme):
     seen = visit(page_of(trials), width, scheme=scheme, touch=width < 500).draw_all()
-    assert (
-        seen.page.locator("section.card").evaluate_all("(s) => s.map((n) => n.id)")
-        == SECTIONS[trials]
-    )
+    shown = seen.page.locator("section.card").evaluate_all("(s) => s.map((n) => n.id)")
+    assert shown == SECTIONS[trials]
     assert seen.page.locator(".headline").inner_text().endswith(".")
     assert seen.page.evaluate("document.documentElement.dataset.theme") == scheme
     # Nothing is wider than the window: only tables and axes scroll, each in its own frame.

@@ -113,9 +113,8 @@ def test_code_that_was_edited_between_runs_is_said(tmp_path):
     for path, code in ((first, "3.11:a"), (second, "3.11:b")):
         with Store(path / "sweep.db") as store:
             store.set_facts(code=code)
-    assert (
-        "was edited between these runs" in merge_directories([first, second], tmp_path / "out")[1]
-    )
+    said = merge_directories([first, second], tmp_path / "out")[1]
+    assert "was edited between these runs" in said
     with Store(tmp_path / "out" / "sweep.db", read_only=True) as store:
         assert store.facts().code == "3.11:a"
 

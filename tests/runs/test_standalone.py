@@ -138,9 +138,8 @@ def test_it_reaches_the_row_s_score(trained: dict[str, Any], name: str) -> None:
     metric, score, *_ = line["said"].splitlines()[-1].split()
     assert metric == ascii(line["row"]["metric"].split(":")[0])
     assert float(score.rstrip(",")) == pytest.approx(line["row"]["score"], rel=2e-4)
-    assert (
-        line["said"].count("epoch ") == line["row"]["best_epoch" if "early" in name else "epochs"]
-    )
+    epochs = line["row"]["best_epoch" if "early" in name else "epochs"]
+    assert line["said"].count("epoch ") == epochs
 
 
 @pytest.fixture(scope="module")

@@ -149,17 +149,13 @@ def test_brackets_begin_at_different_rungs() -> None:
     assert began[1] > began[3] > began[9] > 0
 
 
-def test_rungs_grow_by_the_factor_up_to_the_top() -> None:
-    space = Space((Parameter("units", Choices((1, 2))),))
-    assert made("asha", space, min_epochs=2, factor=4).rungs == (2, 8, 10)
-    assert made("asha", space, min_epochs=12).rungs == (10,)
-
-
-def test_epochs_are_those_of_the_top_rung() -> None:
+def test_rungs_grow_by_the_factor_up_to_the_top_and_epochs_are_the_tops() -> None:
+    without = Space((Parameter("units", Choices((1, 2))),))
+    assert made("asha", without, min_epochs=2, factor=4).rungs == (2, 8, 10)
+    assert made("asha", without, min_epochs=12).rungs == (10,)
+    assert made("asha", without).rungs == (1, 3, 9, 10)
     assert at_top(SPACE).parameters[1].domain == Choices((27,))
     assert {p.config.values["epochs"] for p in made("asha").ask(20)} == {27}
-    without = Space((Parameter("units", Choices((1, 2))),))
-    assert made("asha", without).rungs == (1, 3, 9, 10)
     ranged = Space((Parameter("epochs", Range(2, 50, integer=True)),))
     assert made("hyperband", ranged, min_epochs=5).rungs == (5, 15, 45, 50)
 

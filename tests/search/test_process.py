@@ -16,18 +16,14 @@ Y = np.where(np.arange(9) % 2, 1.0, -1.0)
 NUMBERS = np.array([False])
 
 
-def posterior_mean(process: GaussianProcess, noise: float) -> np.ndarray:
-    """Source: Rasmussen and Williams, equation 2.23."""
-    kernel = process._kernel(X, X)
-    return kernel @ np.linalg.solve(kernel + noise * np.eye(len(X)), Y)
-
-
 @pytest.mark.parametrize("alpha", [1e-8, 1e-2, 0.5, 10.0])
 def test_a_given_noise_is_added_to_the_diagonal(alpha: float) -> None:
     process = GaussianProcess(X, Y, NUMBERS, alpha)
     mean, _ = process.predict(X)
-    # 1e-6 is added, too, which keeps the matrix regular.
-    np.testing.assert_allclose(mean, posterior_mean(process, alpha + 1e-6), atol=1e-6)
+    # Rasmussen and Williams, equation 2.23; 1e-6 is added, too, to keep the matrix regular.
+    kernel = process._kernel(X, X)
+    expected = kernel @ np.linalg.solve(kernel + (alpha + 1e-6) * np.eye(len(X)), Y)
+    np.testing.assert_allclose(mean, expected, atol=1e-6)
 
 
 def asked(strategy: Strategy) -> list[Config]:

@@ -107,7 +107,10 @@ def test_of_equal_executions_the_first_seed_and_fold_is_best() -> None:
 def test_rows_that_the_store_lacks_are_told(tables: Tables, tmp_path: Path) -> None:
     tables.write(EXECUTIONS, {number: scored(number, 0.5) for number in (1, 2, 3)})
     tables.require_known([each.key for each in (*EXECUTIONS, execution(4, 40))])
-    lost = r"lacks 2 results that results\.csv has .* trial 1\).*its log, sweep\.db-wal, was lost"
+    lost = (
+        r"sweep\.db: the store lacks 2 results that results\.csv has .* trial 1\).*"
+        r"its log, sweep\.db-wal, was lost"
+    )
     with pytest.raises(RefusedError, match=lost):
         tables.require_known({EXECUTIONS[1].key})
     # The key is config, seed and fold.

@@ -199,14 +199,20 @@ def test_an_empty_cell_is_a_value_that_varies() -> None:
     assert varying_columns(table_of({"l2": 0.1}, {"l2": 0.1})) == []
 
 
-def test_rows_are_by_trial_seed_and_fold() -> None:
-    keys = [[2, 0, 1], [1, 7, 1], [1, 0, 2], [1, 0, 1]]
+def test_rows_and_curves_are_by_trial_seed_and_fold(tmp_path: Path) -> None:
+    keys = [(2, 0, 1), (1, 7, 1), (1, 0, 2), (1, 0, 1)]
     records = [
         Record(trial, f"c{trial}", seed, NOTES, RESULT, PROVENANCE, fold)
         for trial, seed, fold in keys
     ]
     table = results_table(records, Task.MULTICLASS)
-    assert table[["trial", "seed", "fold"]].to_numpy().tolist() == sorted(keys)
+    found = table[["trial", "seed", "fold"]].itertuples(index=False, name=None)
+    assert list(found) == sorted(keys)
+    write_csv(curves_table(records, Task.MULTICLASS), tmp_path / "curves.csv")
+    curves = read_table(tmp_path / "curves.csv")
+    assert list(curves.columns) == ["trial", "epoch", *CURVE[0], "seed", "fold"]
+    found = curves[["trial", "seed", "fold", "epoch"]].itertuples(index=False, name=None)
+    assert list(found) == [(*key, epoch) for key in sorted(keys) for epoch in (1, 2)]
 
 
 def test_a_shared_training_is_named_by_its_trial() -> None:
@@ -215,17 +221,3 @@ def test_a_shared_training_is_named_by_its_trial() -> None:
         [Record(1, "a", 0, NOTES, result, PROVENANCE, shared_with=5)], Task.MULTICLASS
     )
     assert table["shared_with"].tolist() == [5]
-
-
-def test_curves_name_their_execution(tmp_path: Path) -> None:
-    records = [
-        Record(1, "a", seed, NOTES, RESULT, PROVENANCE, fold) for seed in (1, 0) for fold in (2, 1)
-    ]
-    write_csv(results_table(records, Task.MULTICLASS), tmp_path / "results.csv")
-    write_csv(curves_table(records, Task.MULTICLASS), tmp_path / "curves.csv")
-    curves = read_table(tmp_path / "curves.csv")
-    assert list(curves.columns) == ["trial", "epoch", *CURVE[0], "seed", "fold"]
-    found = list(curves[["trial", "seed", "fold", "epoch"]].itertuples(index=False, name=None))
-    assert found == [
-        (1, seed, fold, epoch) for seed in (0, 1) for fold in (1, 2) for epoch in (1, 2)
-    ]

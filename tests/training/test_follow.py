@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
+import keras
 import numpy as np
 import pytest
 
@@ -136,14 +137,8 @@ def test_early_stopping_is_keras(scores, patience, min_delta, epochs, goal):
     stops = [(len(scores), 1)]
     [result], _ = run(FakeTrainer(scores), stops, early_stopping=stopping, goal=goal)
     assert (len(result.curve), result.status) == (epochs, Status.COMPLETED)
-    assert epochs == keras_stops_at(scores, patience, min_delta, goal[:3])
-
-
-def keras_stops_at(scores, patience, min_delta, mode):
-    import keras
-
     callback = keras.callbacks.EarlyStopping(
-        "val_accuracy", min_delta=min_delta, patience=patience, mode=mode
+        "val_accuracy", min_delta=min_delta, patience=patience, mode=goal[:3]
     )
     model = keras.Sequential()
     callback.set_model(model)
@@ -152,8 +147,8 @@ def keras_stops_at(scores, patience, min_delta, mode):
     for epoch, score in enumerate(scores):
         callback.on_epoch_end(epoch, {"val_accuracy": score})
         if model.stop_training:
-            return epoch + 1
-    return len(scores)
+            break
+    assert epochs == epoch + 1
 
 
 def test_stops_after_an_early_stop_share_its_curve():

@@ -214,18 +214,12 @@ def test_what_shapes_the_graph_is_in_the_key(digits, changed):
     assert key(digits, **changed) != key(digits)
 
 
-def test_momentum_or_none_is_in_the_key(digits):
+def test_momentum_data_and_recipe_are_in_the_key_and_seeds_rates_and_epochs_are_not(digits, images):
     assert key(digits, optimizer="sgd") != key(digits, optimizer="momentum")
     assert key(digits, optimizer="sgd", momentum=0.5) == key(digits, optimizer="momentum")
     assert key(digits, optimizer="nesterov") != key(digits, optimizer="momentum")
-
-
-def test_seeds_rates_and_epochs_are_not_in_the_key(digits):
     assert key(digits, learning_rate=0.5, l2=0.2, epochs=7) == key(digits)
     assert key(digits.replace(sweep_seed=9)) == key(digits)
-
-
-def test_data_and_recipe_are_in_the_key(digits, images):
     assert key(digits.replace(loss="kl_divergence")) != key(digits)
     assert key(digits.on(x_val=digits.arrays.x_val[:9])) != key(digits)
     assert key(images) != key(digits)
@@ -242,11 +236,12 @@ def test_other_data_of_the_same_shape_is_trained_on(digits):
     assert again == trained(others.trainer(config, 1), 2)
 
 
-def test_functions_of_ones_own_are_not_kept(digits):
+def test_functions_of_ones_own_and_native_trainings_are_not_kept(digits):
     graphs = Graphs()
     config = values("lion", "odd_layers:plain")
     made = [digits.trainer(config, 1, graphs=graphs) for _ in range(2)]
     assert made[0] is not made[1]
+    assert digits.trainer(values("adam"), 1, graphs=graphs).kind == "native"
     assert len(graphs) == 0
 
 
@@ -291,10 +286,3 @@ def test_jobs_of_one_process_share_a_program(digits, monkeypatch):
         (result,) = MLPs().results(job, data, lambda *_: None, lambda *_: None)
         assert result.trainer == "graph"
     assert (len(graphs), traces(graphs)) == (1, 1)
-
-
-def test_native_trainings_are_not_programs(digits):
-    graphs = Graphs()
-    made = digits.trainer(values("adam"), 1, graphs=graphs)
-    assert made.kind == "native"
-    assert len(graphs) == 0

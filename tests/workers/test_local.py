@@ -77,11 +77,8 @@ def test_the_servers_have_one_thread_whenever_they_fork(start, job, drive):
 def test_the_data_is_mapped_not_copied(start, large, job, drive):
     given = large(2**20)
     with start(provided=given) as executor:
-        drive(
-            executor,
-            [job((10**6, 1), batch_size=4096)],
-            until=lambda e: isinstance(e, EpochFinished),
-        )
+        endless = job((10**6, 1), batch_size=4096)
+        drive(executor, [endless], until=lambda e: isinstance(e, EpochFinished))
         data, other = memory_of(pid_of(executor, 1), "memfd:hpsearch-data")
     size = given.arrays.x_train.nbytes
     # All of it is read where it lies, no page of it was copied, nor is there another copy.
