@@ -307,9 +307,9 @@ def tune(
         seed: Seed of weights, shuffles, masks and proposals.
         seeds: Repetitions of each trial: a number, a list, or `{"min", "max", "race"}`.
         constraints, configs: As in a file.
-        known: Results of others, from which the method learns before its first trial: a frame, a
-            CSV file or a results directory with a column for each hyperparameter that varies, and
-            one of the metric's name or `score`. Their configs are not trained.
+        known: Results of others, from which the method learns before its first trial: a pandas
+            frame, a CSV file or a results directory with a column for each hyperparameter that
+            varies, and one of the metric's name or `score`. Their configs are not trained.
         early_stopping: Such as `{"patience": 3, "min_delta": 0.0}`.
         callbacks: One or a list of Keras callbacks for a custom model, as for `fit`; each training
             gets copies. Callbacks that act between epochs, such as EarlyStopping,

@@ -15,6 +15,8 @@ from hpsearch.machine import available_bytes
 _GZIP = b"\x1f\x8b"
 #: First and last bytes of a file -> its format in `pyarrow.dataset`.
 _COLUMNAR = {b"PAR1": "parquet", b"ARROW1": "ipc"}
+_OTHER_FORMATS = (b"\xff\xff\xff\xff", b"FEA1", b"PARE")
+_NO_CELLS = ("binary", "duration", "interval")
 #: About the memory of a cell: in the file's columns, in a frame, and as text.
 _CELL_BYTES = 70
 #: The text as it is, as bytes, as cells, and as encoded rows.
@@ -40,6 +42,11 @@ def columnar_format(path: str | Path) -> str | None:
     """Return `parquet` or `ipc`, that of Arrow, by the first and last bytes; None for a text."""
     with Path(path).open("rb") as file:
         first = file.read(6)
+        if first.startswith(_OTHER_FORMATS):
+            raise DataError(
+                f"{path}: is a stream of Arrow, Feather of version 1 or encrypted, which cannot be "
+                "read; write it by pandas.DataFrame.to_feather"
+            )
         for mark, name in _COLUMNAR.items():
             begins = first.startswith(mark)
             if begins and file.seek(-len(mark), os.SEEK_END) > 0 and file.read() == mark:
@@ -57,23 +64,32 @@ def _converted(path: Path, kind: str, _changed: int) -> bytes:
             f"{path}: reading it takes about {needed / 1e9:.2f} GB of memory, and "
             f"{available_bytes() / 1e9:.2f} GB is available; use fewer rows or columns"
         )
-    for column in rows.schema:
-        if column.type.num_fields or "binary" in str(column.type):
-            raise DataError(
-                f"{path}: column {column.name!r} has {column.type}, which is neither a number, a "
-                "text nor a date; write a file without it"
-            )
-    text = _Bounded()
+    frame, text = frame_of(rows, str(path), integer_object_nulls=True), _Bounded()
     try:
-        frame = rows.to_table().to_pandas(integer_object_nulls=True)
-        if frame.index.names != [None]:
-            frame = frame.reset_index()
         frame.to_csv(text, index=False)
-    except (NotImplementedError, OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as a table: {error}") from error
     except MemoryError as error:
         raise DataError(f"{path}: {error}") from error
     return text.getvalue().encode()
+
+
+def frame_of(table: Any, where: str, **options: Any) -> Any:
+    """Return an Arrow table or dataset as a pandas frame in which a former index is columns.
+
+    Raises:
+        DataError: A column has neither numbers, texts nor dates.
+    """
+    for column in table.schema:
+        if column.type.num_fields or any(kind in str(column.type) for kind in _NO_CELLS):
+            raise DataError(
+                f"{where}: column {column.name!r} has {column.type}, which is neither a number, a "
+                "text nor a date; leave it out of the table"
+            )
+    try:
+        read = table.to_table() if hasattr(table, "to_table") else table
+        frame = read.to_pandas(**options)
+        return frame if frame.index.names == [None] else frame.reset_index()
+    except Exception as error:  # pyarrow raises many kinds.
+        raise DataError(f"{where}: cannot be read as a table: {error}") from error
 
 
 class _Bounded(io.StringIO):
@@ -94,5 +110,5 @@ def _columnar(path: Path, kind: str) -> tuple[Any, int]:
     try:
         rows = dataset.dataset(path, format=kind)
         return rows, rows.count_rows()
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not a sound {kind} file: {error}") from error
+    except (NotImplementedError, OSError, ValueError) as error:
+        raise DataError(f"{path}: pyarrow cannot read it as {kind}: {error}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.columns import FLOAT64_WHOLE, MISSING, ParsedTable, parse_columns, require_column
+from hpsearch.data.columns import (
+    FLOAT64_WHOLE,
+    MISSING,
+    NO_CELL,
+    ParsedTable,
+    parse_columns,
+    require_column,
+)
 from hpsearch.data.dataset import (
     FLOAT32_MAX,
     IMAGE_MAX,
@@ -29,6 +37,7 @@ from hpsearch.data.files import read_arrays
 from hpsearch.data.specs import ArrayPart, TableSpec
 from hpsearch.errors import DataError, InputError
 from hpsearch.importing import contained, load_object
+from hpsearch.opening import frame_of
 from hpsearch.spec.data import DataSpec
 from hpsearch.wording import in_words, quoted
 
@@ -123,16 +132,39 @@ def _is_pandas(value: Any, kind: str) -> bool:
 
 def as_supported(value: Any) -> Any:
     """Return polars and Arrow as pandas, masked values as missing; anything else unchanged."""
-    if type(value).__module__.startswith(("polars.", "pyarrow.")) and hasattr(value, "to_pandas"):
-        try:
-            return value.to_pandas()
-        except (ImportError, ValueError) as error:
-            raise DataError(f"{type(value).__name__}: no pandas frame: {error}") from error
+    if type(value).__module__.startswith(("polars.", "pyarrow.")):
+        return _as_pandas(value)
     if not isinstance(value, np.ma.MaskedArray) or not value.mask.any():
         return value
     if value.dtype.kind in "biuf":
         return np.ma.filled(value.astype(np.float64), np.nan)
     return value.filled("")
+
+
+def _as_pandas(value: Any) -> Any:
+    kind = type(value).__name__
+    try:
+        import pyarrow as pa
+
+        if hasattr(value, "collect"):
+            value = value.collect()
+        if getattr(getattr(value, "dtype", None), "shape", ()):
+            # A column of polars whose cells are arrays of one shape.
+            return value.to_numpy()
+        table = value.to_arrow() if hasattr(value, "to_arrow") else value
+        if hasattr(table, "schema"):
+            return frame_of(table, kind)
+        return frame_of(pa.table({"": table}), kind)[""]
+    except DataError:
+        raise
+    except Exception as error:  # polars and pyarrow raise many kinds.
+        raise DataError(f"{kind}: cannot be read: {error}") from error
+
+
+def _column(value: Any) -> Any:
+    """Return a column without an index, by which pandas would align it with other columns."""
+    value = as_supported(value)
+    return getattr(value, "array", value)
 
 
 def _as_array(value: Any, name: str, where: str) -> npt.NDArray[Any]:
@@ -175,7 +207,8 @@ def as_frame(x: Any, where: str) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        frame = pd.DataFrame(dict(x) if isinstance(x, Mapping) else x)
+        mapping = isinstance(x, Mapping)
+        frame = pd.DataFrame({name: _column(x[name]) for name in x} if mapping else x)
     except ValueError as error:
         raise DataError(f"{where}: is no table: {error}") from error
     if isinstance(x, np.ndarray):
@@ -245,7 +278,9 @@ def _targets(y: Any, where: str, spec: DataSpec, like: RawPart | None) -> npt.ND
 
 def _from_objects(array: npt.NDArray[Any], where: str) -> npt.NDArray[Any]:
     """Convert objects to booleans or exact numbers if all are, else to text, empty if missing."""
-    cells = array.ravel().tolist()
+    cells = [float(cell) if isinstance(cell, Decimal) else cell for cell in array.ravel().tolist()]
+    if odd := [cell for cell in cells if isinstance(cell, NO_CELL)]:
+        raise DataError(f"{where}: y has {odd[0]!r:.60}; give one number or text a row")
     if all(isinstance(cell, (bool, np.bool_)) for cell in cells):
         return array.astype(bool)
     if all(isinstance(cell, (int, float, np.number)) for cell in cells):

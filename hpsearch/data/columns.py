@@ -223,7 +223,13 @@ def _cells(
     return cells, np.isin(cells, [*MISSING, *spec.missing])
 
 
+NO_CELL = (bytes, list, tuple, dict, np.ndarray)
+"""Types of objects that are neither numbers, texts nor dates."""
+
+
 def _text(cell: Any) -> str:
+    if isinstance(cell, NO_CELL):
+        raise _Unusable(f"cells of type {type(cell).__name__}; use numbers, text or dates")
     # pandas reads 1 as 1.0 where another cell of the column is missing.
     whole = isinstance(cell, float) and cell.is_integer() and abs(cell) < FLOAT64_WHOLE
     return str(int(cell) if whole else cell)

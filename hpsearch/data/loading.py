@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.arrays import PARTS, raw_from_pairs, read_function, read_npz
+from hpsearch.data.arrays import PARTS, as_supported, raw_from_pairs, read_function, read_npz
 from hpsearch.data.assembly import assemble
 from hpsearch.data.builtin import read_builtin
 from hpsearch.data.csvfile import read_csv
@@ -212,12 +212,17 @@ class Folding:
                 "test: a share of rows would tear groups apart, or move row numbers; give a pair "
                 "(x, y) of rows that x does not have"
             )
-        members = None if groups is None else np.asarray(groups)
+        members = None if groups is None else np.asarray(as_supported(groups))
         n_rows = len(rows.y) if hasattr(rows.y, "__len__") else 0
         if members is not None and members.shape != (n_rows,):
             raise DataError(
                 f"groups: has shape {members.shape}; give one group for each of the {n_rows} rows"
             )
+        if members is not None:
+            import pandas as pd  # slow to import
+
+            if (gone := pd.isna(members)).any():
+                raise DataError(f"groups: row {int(np.argmax(gone))} (from 0) has no group")
         if cv is None or isinstance(cv, int | np.integer):
             return cls(None if cv is None else int(cv), None, members, seed)
         if is_splitter:

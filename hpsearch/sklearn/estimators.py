@@ -27,6 +27,7 @@ from sklearn.utils.validation import (
 )
 
 from hpsearch.arguments import method_of, sweep_of
+from hpsearch.data.arrays import as_supported
 from hpsearch.data.loading import InMemoryRows
 from hpsearch.engine.session import Settings, ignore, with_python_warnings
 from hpsearch.engine.sweep import run_sweep
@@ -308,7 +309,8 @@ class _Sweep(BaseEstimator):
 
     def _outputs(self, x: Any) -> npt.NDArray[np.float32]:
         check_is_fitted(self, "network_")
-        return self.network_.predict(validate_data(self, x, reset=False, dtype=_DTYPES))
+        x = validate_data(self, as_supported(x), reset=False, dtype=_DTYPES)
+        return self.network_.predict(x)
 
 
 class SweepClassifier(ClassifierMixin, _Sweep):
@@ -371,7 +373,7 @@ class SweepClassifier(ClassifierMixin, _Sweep):
         Raises:
             ValueError: The data or a setting cannot be used, or no trial completed.
         """
-        x, y = validate_data(self, X, y, dtype=_DTYPES)
+        x, y = validate_data(self, as_supported(X), as_supported(y), dtype=_DTYPES)
         check_classification_targets(y)
         self.classes_, codes = np.unique(column_or_1d(y, warn=True), return_inverse=True)
         if len(self.classes_) < 2:
@@ -419,7 +421,8 @@ class SweepRegressor(RegressorMixin, _Sweep):
         Raises:
             ValueError: The data or a setting cannot be used, or no trial completed.
         """
-        x, y = validate_data(self, X, y, dtype=_DTYPES, multi_output=True, y_numeric=True)
+        x, y = as_supported(X), as_supported(y)
+        x, y = validate_data(self, x, y, dtype=_DTYPES, multi_output=True, y_numeric=True)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         self._flat = y.ndim == 1

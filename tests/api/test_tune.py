@@ -10,7 +10,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pytest
 from sklearn.datasets import load_wine
 
@@ -42,28 +41,6 @@ def test_the_same_rows_in_a_file_give_the_same_table(tuned, wine, tmp_path):
     sweep = {"name": "tune", "data": data, "parameters": GRID}
     ran = hpsearch.run(sweep, out=tmp_path / "ran")
     pd.testing.assert_frame_equal(tuned.table[COMPARED], ran.table[COMPARED])
-
-
-@pytest.mark.slow
-def test_an_arrow_table_is_the_frame_of_its_columns():
-    columns = {"a": [None if i == 9 else i / 7 for i in range(60)], "b": ["u", "v", "w"] * 20}
-    frame = pd.DataFrame({**columns, "y": ["n", "p", "p", "p"] * 15})
-    x, options = frame[["a", "b"]], {"parameters": {"epochs": 1}}
-    expected = hpsearch.tune(x, frame["y"], **options)
-    table = pa.Table.from_pandas(frame)
-    rows = table.drop_columns("y")
-    pair = (rows[40:], table["y"][40:])
-    for results in (
-        hpsearch.tune(table, target="y", **options),
-        hpsearch.tune(rows, table["y"], **options),
-    ):
-        assert results.table["data"].tolist() == expected.table["data"].tolist()
-        np.testing.assert_array_equal(results.predict_proba(rows), expected.predict_proba(x))
-    given = hpsearch.tune(rows[:40], table["y"][:40], validation_data=pair, **options)
-    same = hpsearch.tune(
-        x[:40], frame["y"][:40], validation_data=(x[40:], frame["y"][40:]), **options
-    )
-    assert given.table["data"].tolist() == same.table["data"].tolist()
 
 
 @pytest.mark.slow
