@@ -11,9 +11,17 @@ import pandas as pd
 import pytest
 from commands import python
 from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_diabetes, load_wine
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
+from sklearn.frozen import FrozenEstimator
+from sklearn.metrics import f1_score, log_loss
+from sklearn.model_selection import (
+    GridSearchCV,
+    StratifiedKFold,
+    TunedThresholdClassifierCV,
+    cross_val_score,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
@@ -137,6 +145,17 @@ def test_it_stands_in_a_pipeline_and_in_other_searches(wine):
     grid = GridSearchCV(pipeline, {"sweepclassifier__seeds": [1, 2]}, cv=2).fit(*wine)
     assert set(grid.best_params_) == {"sweepclassifier__seeds"}
     assert len(grid.best_estimator_[-1].cv_results_) == 2
+
+
+def test_scikit_learn_moves_its_threshold_and_calibrates_it(wine):
+    x, y = wine[0], wine[1] == 1
+    search = SweepClassifier(SMALL | {"epochs": 2}).fit(x, y)
+    moved = TunedThresholdClassifierCV(search, scoring="f1", cv="prefit", refit=False).fit(x, y)
+    assert f1_score(y, moved.predict(x)) > f1_score(y, search.predict(x))
+    above = search.predict_proba(x)[:, 1] >= moved.best_threshold_
+    np.testing.assert_array_equal(moved.predict(x), above)
+    calibrated = CalibratedClassifierCV(FrozenEstimator(search)).fit(x, y)
+    assert log_loss(y, calibrated.predict_proba(x)) < log_loss(y, search.predict_proba(x))
 
 
 def test_labels_and_names_of_columns_are_the_user_s(wine):
