@@ -15,8 +15,8 @@ from hpsearch.machine import available_bytes
 _GZIP = b"\x1f\x8b"
 #: First and last bytes of a file -> its format in `pyarrow.dataset`.
 _COLUMNAR = {b"PAR1": "parquet", b"ARROW1": "ipc"}
-_OTHER_FORMATS = (b"\xff\xff\xff\xff", b"FEA1", b"PARE")
-_NO_CELLS = ("binary", "duration", "interval")
+_STREAM, _FEATHER_1, _ENCRYPTED = b"\xff\xff\xff\xff", b"FEA1", b"PARE"
+_TYPES_OF_NO_CELL = ("binary", "duration", "interval")
 #: About the memory of a cell: in the file's columns, in a frame, and as text.
 _CELL_BYTES = 70
 #: The text as it is, as bytes, as cells, and as encoded rows.
@@ -42,7 +42,7 @@ def columnar_format(path: str | Path) -> str | None:
     """Return `parquet` or `ipc`, that of Arrow, by the first and last bytes; None for a text."""
     with Path(path).open("rb") as file:
         first = file.read(6)
-        if first.startswith(_OTHER_FORMATS):
+        if first.startswith((_STREAM, _FEATHER_1, _ENCRYPTED)):
             raise DataError(
                 f"{path}: is a stream of Arrow, Feather of version 1 or encrypted, which cannot be "
                 "read; write it by pandas.DataFrame.to_feather"
@@ -79,7 +79,7 @@ def frame_of(table: Any, where: str, **options: Any) -> Any:
         DataError: A column has neither numbers, texts nor dates.
     """
     for column in table.schema:
-        if column.type.num_fields or any(kind in str(column.type) for kind in _NO_CELLS):
+        if column.type.num_fields or any(kind in str(column.type) for kind in _TYPES_OF_NO_CELL):
             raise DataError(
                 f"{where}: column {column.name!r} has {column.type}, which is neither a number, a "
                 "text nor a date; leave it out of the table"

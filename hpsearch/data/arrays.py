@@ -151,14 +151,13 @@ def _as_pandas(value: Any) -> Any:
         if getattr(getattr(value, "dtype", None), "shape", ()):
             # A column of polars whose cells are arrays of one shape.
             return value.to_numpy()
-        table = value.to_arrow() if hasattr(value, "to_arrow") else value
-        if hasattr(table, "schema"):
-            return frame_of(table, kind)
-        return frame_of(pa.table({"": table}), kind)[""]
-    except DataError:
-        raise
+        given = value.to_arrow() if hasattr(value, "to_arrow") else value
+        is_table = hasattr(given, "schema")
+        table = given if is_table else pa.table({"": given})
     except Exception as error:  # polars and pyarrow raise many kinds.
         raise DataError(f"{kind}: cannot be read: {error}") from error
+    frame = frame_of(table, kind)
+    return frame if is_table else frame[""]
 
 
 def _column(value: Any) -> Any:
@@ -169,7 +168,7 @@ def _column(value: Any) -> Any:
 
 def _as_array(value: Any, name: str, where: str) -> npt.NDArray[Any]:
     try:
-        array = np.asarray(as_supported(value))
+        array = np.asarray(value)
     except Exception as error:  # __array__ may raise anything.
         raise DataError(
             f"{where}: {name} is not an array: {type(error).__name__}: {error}"

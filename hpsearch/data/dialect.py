@@ -130,7 +130,7 @@ def read_as_it_is(
         DataError: Two separators fit the file, or it is not text.
     """
     if columnar_format(path):
-        # What it is converted to has one form.
+        # The text that it is converted to has one form.
         return read(Dialect())
     dialect = _dialect(path, spec)
     try:
