@@ -29,6 +29,11 @@ _FRESH = ("faults/", "workers/test_light.py")
 _READY = ("faults/test_41", "faults/test_42", "faults/test_47")
 
 
+def pytest_xdist_auto_num_workers():
+    """One more than cores, since tests wait: for other processes, browsers, clusters."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _ready(request):
     """Spare searches in this process the imports of their servers, as commands are spared them."""

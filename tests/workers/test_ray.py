@@ -65,7 +65,7 @@ def processes(executor):
 def test_a_limit_of_time_ends_a_training_alone(starting, job, drive):
     hang = job((1, 1), layer_type="odd_layers:stuck")
     with starting(timeout_seconds=8) as executor:
-        events = drive(executor, [hang, job((1, 2))])
+        events = drive(executor, [hang, job((1, 2), tensorflow=False)])
         assert answers(events)[2].status is Status.COMPLETED
     (lost,) = losses(events)
     assert (lost.training.number, lost.timed_out, lost.machine_lost) == (1, True, False)
@@ -76,7 +76,7 @@ def test_a_limit_of_time_ends_a_training_alone(starting, job, drive):
 def test_a_limit_of_memory_ends_a_training_alone(starting, job, drive):
     hungry = job((1, 1), layer_type="odd_layers:hungry")
     with starting(memory_bytes=2**30) as executor:
-        events = drive(executor, [hungry, job((1, 2))])
+        events = drive(executor, [hungry, job((1, 2), tensorflow=False)])
         assert answers(events)[2].status is Status.COMPLETED
     (lost,) = losses(events)
     assert (lost.training.number, lost.too_large, lost.machine_lost) == (1, True, False)
