@@ -22,20 +22,12 @@ GRID = {"units": [2, 4, 8, 16, 32], "activation": ["relu", "tanh"], "epochs": 3}
 COMPARED = ["config", "seed", "status", "score", "loss", "val_loss", "val_accuracy", "data"]
 
 
-@pytest.fixture(scope="module")
-def tuned(wine):
-    """A grid that keeps nothing on disk."""
-    return hpsearch.tune(*wine, parameters=GRID, test=0.2)
-
-
-def test_arrays_are_tuned(tuned):
+def test_arrays_are_tuned_as_the_same_rows_in_a_file_are(wine, tmp_path):
+    tuned = hpsearch.tune(*wine, parameters=GRID, test=0.2)
     assert tuned.table["units"].tolist() == [2, 2, 4, 4, 8, 8, 16, 16, 32, 32]
     assert (tuned.table["status"] == "completed").all()
     assert len(tuned.curves) == 30
     assert tuned.best["score"] == tuned.table["score"].max()
-
-
-def test_the_same_rows_in_a_file_give_the_same_table(tuned, wine, tmp_path):
     np.savez(tmp_path / "wine.npz", x=wine[0], y=wine[1])
     data = {"npz": str(tmp_path / "wine.npz"), "test": 0.2}
     sweep = {"name": "tune", "data": data, "parameters": GRID}

@@ -42,16 +42,12 @@ def build(hp):
     return model
 
 
-@pytest.fixture(scope="module")
-def tuned(tmp_path_factory):
-    """Two models of a mapping of arrays."""
-    x, y = rows()
-    out = tmp_path_factory.mktemp("mapping") / "out"
-    return hpsearch.tune(x, y, model=build, parameters={"epochs": 15}, out=out, test=0.2)
-
-
-def test_a_mapping_of_arrays(tuned):
+def test_a_mapping_of_arrays_and_its_model_predicts_raw_rows(tmp_path):
     """The graph trains it; tests/training/test_own_models.py has it by `fit`."""
+    x, y = rows()
+    tuned = hpsearch.tune(
+        x, y, model=build, parameters={"epochs": 15}, out=tmp_path / "out", test=0.2
+    )
     table, best = tuned.table, tuned.best
     assert table["status"].tolist() == ["completed"] * 2, table["error"].tolist()
     assert set(table["trainer"]) == {"graph"}
@@ -63,10 +59,6 @@ def test_a_mapping_of_arrays(tuned):
             assert found["loss"].value == pytest.approx(best["val_loss"], rel=1e-5)
     assert tuned.reproduce(int(best["trial"])).equal
     assert "dict of 3" in (tuned.directory / "sweep.yaml").read_text()
-
-
-def test_the_model_takes_raw_rows_and_predicts(tuned):
-    x, y = rows()
     raw = {name: each[:50] for name, each in x.items()}
     labels = tuned.predict(raw)
     assert (labels == y[:50]).mean() > 0.5

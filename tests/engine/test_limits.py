@@ -27,6 +27,9 @@ def ended(budget, scores, goal="maximize"):
     return "", len(scores)
 
 
+_REACHED = "a trial reached budget.score, 2.0000"
+
+
 @pytest.mark.parametrize(
     ("budget", "scores", "goal", "reason", "count"),
     [
@@ -35,20 +38,8 @@ def ended(budget, scores, goal="maximize"):
         ({"patience": 2}, [1, None, 2, None, None, 9], "maximize", "2 trials", 5),
         ({"patience": 2, "min_delta": 1}, [1, 2, 1.5], "maximize", "2 trials in a row", 3),
         ({"patience": 1}, [1, 2, 3], "maximize", "", 3),
-        (
-            {"trials": 9, "score": 2},
-            [1, None, 2, 3],
-            "maximize",
-            "a trial reached budget.score, 2.0000",
-            3,
-        ),
-        (
-            {"trials": 9, "score": 2},
-            [3, 2.5, 1.5],
-            "minimize",
-            "a trial reached budget.score, 2.0000",
-            3,
-        ),
+        ({"trials": 9, "score": 2}, [1, None, 2, 3], "maximize", _REACHED, 3),
+        ({"trials": 9, "score": 2}, [3, 2.5, 1.5], "minimize", _REACHED, 3),
     ],
 )
 def test_trials_count_in_their_order(budget, scores, goal, reason, count):
