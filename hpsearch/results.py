@@ -23,6 +23,7 @@ from hpsearch.errors import InputError, Interrupted
 from hpsearch.progress.display import make_listener
 from hpsearch.reporting.page import Pictures
 from hpsearch.reporting.source import ReportSource, resolved_sweep
+from hpsearch.runs.decision import Decision
 from hpsearch.runs.ensemble import Ensemble, make_ensemble
 from hpsearch.runs.predicting import PredictorMixin, load_model
 from hpsearch.runs.trial import (
@@ -180,20 +181,35 @@ class Results(Pictures, PredictorMixin):
         trial: int | None = None,
         seed: int | None = None,
         fold: int | None = None,
-    ) -> None:
+        *,
+        threshold: str | None = None,
+        calibrate: bool = False,
+    ) -> Decision | None:
         """Write a trial's model as a `.keras` file that takes raw rows.
 
         Args:
             trial: The trial's number; None for the best one.
             seed, fold: The execution; None for the trial's best one.
+            threshold: For two classes, the metric whose best value on the validation rows decides
+                from which probability on a row has the second label: `accuracy`, `f1`,
+                `balanced_accuracy`, `mcc` or `cohen_kappa`.
+            calibrate: Whether the validation rows choose a temperature for the probabilities.
+
+        Returns:
+            What was chosen, if anything was to be.
 
         Raises:
-            InputError: There is no such trial, it has no score, or Keras cannot write the path.
+            InputError: There is no such trial, it has no score, Keras cannot write the path, or
+                there is nothing to choose.
             RefusedError: The data has changed, or the trial, trained again for its weights, did
                 not reach its row's score; or the directory names a function that is not in
                 `trust`.
         """
-        export_model(self._files, Path(path), Which(trial, seed, fold))
+        which, out = Which(trial, seed, fold), Path(path)
+        _, decision = export_model(
+            self._files, out, which, threshold=threshold, calibrate=calibrate
+        )
+        return decision
 
     def evaluate(
         self,

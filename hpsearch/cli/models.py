@@ -24,7 +24,7 @@ from hpsearch.programs.repeat import stored_program
 from hpsearch.progress.display import line_printer, make_console, make_display
 from hpsearch.runs.ensemble import Ensemble, make_ensemble
 from hpsearch.runs.predicting import predictor_of
-from hpsearch.runs.standalone import SCRIPT, write_standalone
+from hpsearch.runs.standalone import write_standalone
 from hpsearch.runs.trial import (
     Reproduction,
     Source,
@@ -70,14 +70,23 @@ def export(
     trial: Trial = None,
     seed: Seed = None,
     fold: Fold = None,
+    threshold: Annotated[
+        str | None,
+        typer.Option(metavar="METRIC", help="Choose the threshold of two classes by f1, mcc, ..."),
+    ] = None,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Choose the temperature of the probabilities.")
+    ] = False,
     trust: Trust = None,
     sweep: TrustedSweep = None,
 ) -> None:
     """Write a trial's model and print where."""
-    execution = export_model(_source(directory, trust, sweep), out, Which(trial, seed, fold))
-    line_printer(make_console())(
-        f"wrote the model of {execution.label} to {out}; it takes raw rows"
-    )
+    source, which = _source(directory, trust, sweep), Which(trial, seed, fold)
+    execution, made = export_model(source, out, which, threshold=threshold, calibrate=calibrate)
+    say = line_printer(make_console())
+    say(f"wrote the model of {execution.label} to {out}; it takes raw rows")
+    for line in made.in_words() if made else ():
+        say(line)
 
 
 def _import_tensorflow() -> None:
@@ -286,9 +295,8 @@ def reproduce(
             return
         reproduction = program.reproduce(which, sweep)
     elif script is not None:
-        execution = write_standalone(_source(directory, trust, sweep), script, which)
-        path = shlex.quote(str(script / SCRIPT.name))
-        say(f"wrote {execution.label} to {script}; next: python {path}")
+        execution, path = write_standalone(_source(directory, trust, sweep), script, which)
+        say(f"wrote {execution.label} to {script}; next: python {shlex.quote(str(path))}")
         return
     else:
         reproduction = reproduce_trial(_source(directory, trust, sweep), which)

@@ -31,6 +31,7 @@ class ModelFile:
         fills: Whether the model fills in missing numbers.
         inputs: Several inputs; see `InputSpec.parts`.
         members: Of an ensemble, each model in words.
+        threshold: Of two classes, a probability above it gives the second one's label.
     """
 
     task: Task
@@ -40,6 +41,7 @@ class ModelFile:
     fills: bool = False
     inputs: tuple[ArrayPart, ...] = ()
     members: tuple[str, ...] = ()
+    threshold: float = 0.5
 
     @classmethod
     def of(cls, rows: InputSpec, target: Target) -> Self:
@@ -62,6 +64,7 @@ class ModelFile:
             "decimal": self.table.decimal,
             "reading": dict(self.table.reading),
             **({"members": self.members} if self.members else {}),
+            **({"threshold": self.threshold} if self.threshold != 0.5 else {}),
         }
         with zipfile.ZipFile(path, "a") as archive:
             # A fixed time stamp, so that equal models give equal files.
@@ -114,6 +117,9 @@ class ModelFile:
                 for part in raw["inputs"]
             )
             members = tuple(map(str, raw.get("members", ())))
-            return cls(Task(raw["task"]), classes, numbers, table, fills, inputs, members)
+            task, threshold = Task(raw["task"]), float(raw.get("threshold", 0.5))
+            if not 0 <= threshold <= 1:
+                return None
+            return cls(task, classes, numbers, table, fills, inputs, members, threshold)
         except (OSError, zipfile.BadZipFile, LookupError, TypeError, ValueError):
             return None

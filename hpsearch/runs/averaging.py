@@ -110,7 +110,7 @@ class _Library:
         """Build and run the candidates' models."""
         problems = [trained.problem for trained in candidates[0].trained]
         models = [[trained.full() for trained in candidate.trained] for candidate in candidates]
-        outputs = [list(map(_outputs, of_folds, validation)) for of_folds in models]
+        outputs = [list(map(outputs_of, of_folds, validation)) for of_folds in models]
         penalties = [float(np.mean(list(map(_penalty, of_folds)))) for of_folds in models]
         return cls(problems, validation, models, outputs, penalties)
 
@@ -130,7 +130,7 @@ class _Library:
     def measure(self, model: Any, shares: Mapping[int, float], rows: Split) -> Measured:
         """Return what `MLPs.measure` returns of an average, with the mean penalty of weights."""
         penalty = sum(self.penalties[index] * share for index, share in shares.items())
-        measured = _measure(self.problems[0], _outputs(model, rows), rows)
+        measured = _measure(self.problems[0], outputs_of(model, rows), rows)
         return {**measured, REGULARISATION: np.asarray(penalty)}
 
     def described(self) -> ModelFile:
@@ -201,7 +201,7 @@ def _penalty(model: Any) -> float:
     return sum(float(np.sum(loss)) for loss in model.losses)
 
 
-def _outputs(model: Any, rows: Split) -> Outputs:
+def outputs_of(model: Any, rows: Split) -> Outputs:
     """Return a model's outputs for raw rows, `(n_samples, outputs)`."""
     import tensorflow as tf
 

@@ -132,7 +132,7 @@ class Predictor:
             return outputs.squeeze(axis=1) if outputs.shape[1:] == (1,) else outputs
         if outputs.shape[1] == 1:
             logits = getattr(self.model.loss, "from_logits", False)
-            places = (outputs[:, 0] > (0.0 if logits else 0.5)).astype(int)
+            places = (outputs[:, 0] > (0.0 if logits else self.known.threshold)).astype(int)
         else:
             places = outputs.argmax(axis=1)
         labels: npt.NDArray[Any] = self._labels()[places]

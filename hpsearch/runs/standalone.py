@@ -23,8 +23,8 @@ from hpsearch.workers.protocol import Call
 SCRIPT = Path(__file__).with_name("train.py")
 
 
-def write_standalone(source: Source, out: Path, which: Which) -> Execution:
-    """Write a trial's untrained model, rows and training program; return its execution.
+def write_standalone(source: Source, out: Path, which: Which) -> tuple[Execution, Path]:
+    """Write a trial's untrained model, rows and program; return its execution and the program.
 
     Args:
         out: A directory that does not exist yet, or is empty.
@@ -34,7 +34,7 @@ def write_standalone(source: Source, out: Path, which: Which) -> Execution:
         RefusedError: `out` has files, or as for `open_run`.
     """
     require_new(out)
-    run = open_run(source)
+    run, program = open_run(source), out / SCRIPT.name
     execution, result = run.scored(which)
     recipe = run.recipe
     if run.sweep.builder or recipe.more_metrics or not recipe.metric.startswith("val_"):
@@ -48,12 +48,12 @@ def write_standalone(source: Source, out: Path, which: Which) -> Execution:
             arguments = out.absolute(), retrainer.problem(execution), execution, result
             failure = retrainer.ask(Call(write_start, arguments, with_data=True)).error
             if not failure:
-                shutil.copyfile(SCRIPT, out / SCRIPT.name)
+                shutil.copyfile(SCRIPT, program)
         except OSError as error:
             failure = error.strerror or str(error)
     if failure:
         raise InputError(f"{out}: {execution.label} cannot be written as a program: {failure}")
-    return execution
+    return execution, program
 
 
 def write_start(

@@ -23,6 +23,7 @@ from hpsearch.engine.best_model import Retrainer, Weights, is_model_of, open_wor
 from hpsearch.errors import HpsearchError, InputError, RefusedError
 from hpsearch.models.arrays import LoaderWithModel, load_data, training_data, with_code
 from hpsearch.models.problem import Recipe
+from hpsearch.runs.decision import Decision, require_decidable, require_metric, write_calibrated
 from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.space.mlp import MLPConfig, is_custom
 from hpsearch.spec.keys import Role
@@ -235,22 +236,62 @@ def require_model_path(path: Path) -> None:
         raise InputError(f"{path}: must be a file with the suffix .keras in an existing directory")
 
 
-def export_model(source: Source, out: Path, which: Which) -> Execution:
-    """Write a trial's model, preprocessing included, over an earlier file; return its execution.
+def export_model(
+    source: Source,
+    out: Path,
+    which: Which,
+    *,
+    threshold: str | None = None,
+    calibrate: bool = False,
+) -> tuple[Execution, Decision | None]:
+    """Write a trial's model, preprocessing included, over an earlier file.
+
+    Args:
+        threshold: For two classes, a metric: the labels' threshold is that of its best value on the
+            validation rows.
+        calibrate: Whether the probabilities get the temperature of the least crossentropy there.
+
+    Returns:
+        The model's execution, and what the validation rows decided, if they were to.
 
     Raises:
+        InputError: The model or the run leaves nothing to decide.
         RefusedError: As for `open_run`, or the training did not reach the row's score again.
     """
     require_model_path(out)
+    require_metric(threshold)
     run = open_run(source)
     execution, result = run.scored(which)
+    decides = threshold is not None or calibrate
+    if decides:
+        _require_fresh_rows(run, calibrate=calibrate)
     with run.retrainer(execution) as retrainer:
-        weights = run.weights(retrainer, execution, result)
-        model = retrainer.trained(execution, weights)
-        error, _ = retrainer.write_by(out, write_model, model)
+        if decides:
+            require_decidable(retrainer.problem(execution), threshold)
+        model = retrainer.trained(execution, run.weights(retrainer, execution, result))
+        if decides:
+            rows = _rows_of(run, execution, "validation")
+            arguments = model, rows, threshold, calibrate
+            error, decision = retrainer.write_by(out, write_calibrated, *arguments)
+        else:
+            error, decision = retrainer.write_by(out, write_model, model)
     if error:
         raise InputError(f"{out}: the model cannot be written: {error}")
-    return execution
+    return execution, decision
+
+
+def _require_fresh_rows(run: StoredRun, *, calibrate: bool) -> None:
+    """Check that the validation rows may decide on the probabilities of a run's models."""
+    data, where = run.sweep.data, run.where.path
+    if run.sweep.kind.is_model:
+        raise InputError(f"{where}: threshold and calibrate are of MLPs, and these models are own")
+    if data.train_on != "train":
+        raise InputError(f"{where}: its models were trained on the validation rows")
+    if calibrate and run.sweep.mlp.class_weight:
+        raise InputError(
+            f"calibrate: {where} has model.class_weight, which moves the probabilities as no "
+            "temperature can undo"
+        )
 
 
 @contextmanager
