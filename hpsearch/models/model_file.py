@@ -98,17 +98,13 @@ class ModelFile:
             missing = tuple(map(str, raw.get("missing", ())))
             given = raw.get("reading", {})
             reading = {key: str(given[key]) for key in TableSpec.READING_KEYS if key in given}
-            if len(reading.get("separator", ",")) != 1:
+            threshold = float(raw.get("threshold", 0.5))
+            if len(reading.get("separator", ",")) != 1 or not 0 <= threshold <= 1:
                 return None
             "".encode(reading.get("encoding", "utf-8"))
-            table = TableSpec(
-                columns,
-                frozenset(text),
-                dates,
-                missing,
-                "," if raw.get("decimal") == "," else ".",
-                tuple(reading.items()),
-            )
+            decimal = "," if raw.get("decimal") == "," else "."
+            reads = tuple(reading.items())
+            table = TableSpec(columns, frozenset(text), dates, missing, decimal, reads)
             numbers, fills = (raw[key] is True for key in ("numbers", "fills"))
             inputs = tuple(
                 ArrayPart(
@@ -117,9 +113,7 @@ class ModelFile:
                 for part in raw["inputs"]
             )
             members = tuple(map(str, raw.get("members", ())))
-            task, threshold = Task(raw["task"]), float(raw.get("threshold", 0.5))
-            if not 0 <= threshold <= 1:
-                return None
-            return cls(task, classes, numbers, table, fills, inputs, members, threshold)
+            rest = numbers, table, fills, inputs, members, threshold
+            return cls(Task(raw["task"]), classes, *rest)
         except (OSError, zipfile.BadZipFile, LookupError, TypeError, ValueError):
             return None

@@ -247,9 +247,7 @@ def export_model(
     """Write a trial's model, preprocessing included, over an earlier file.
 
     Args:
-        threshold: For two classes, a metric: the labels' threshold is that of its best value on the
-            validation rows.
-        calibrate: Whether the probabilities get the temperature of the least crossentropy there.
+        threshold, calibrate: As for `Results.export`.
 
     Returns:
         The model's execution, and what the validation rows decided, if they were to.

@@ -132,7 +132,8 @@ def test_cells_are_read_as_values_of_the_space(tmp_path):
             "rate": [0.30000000000000004, 0.2, 0.4, 0.5, 0.1],
             "kind": [1, "two", "null", True, "two"],
             "units": ["[8, 4]", "16", [8, 4], 16.0, "{'a'"],
-            "width": [None, 64.0, None, None, 32],
+            # Cells of inactive hyperparameters do not count.
+            "width": [None, 64.0, 99.0, None, 32],
             "score": [1.0, 2.0, 3.0, 4.0, 5.0],
         }
     )
@@ -243,24 +244,6 @@ def test_a_foreign_table_of_other_hyperparameters_of_mlps_is_left_out(tmp_path):
     results = hpsearch.run({**sweep, "known": str(tmp_path / "known.csv")}, out=tmp_path / "out")
     # 10 epochs are the default.
     assert sorted(results.table["units"]) == [4, 16]
-
-
-def test_cells_of_inactive_parameters_do_not_count():
-    parameters = {
-        "kind": ["plain", "dropped"],
-        "rate": {"values": [0.1, 0.3], "when": {"kind": "dropped"}},
-        "limit": ["none", 5],
-    }
-    known = pd.DataFrame(
-        {
-            "kind": ["plain", "dropped", "plain"],
-            "rate": [0.0, 0.3, None],
-            "limit": ["none", 5, 5],
-            "score": [1.0, 2.0, 3.0],
-        }
-    )
-    results = hpsearch.optimize(lambda c: c.get("rate", 0.0), parameters, "grid", known=known)
-    assert len(results.table) == 6 - 3
 
 
 def test_own_rows_are_spelt_as_the_space_spells_them(tmp_path, capsys):
