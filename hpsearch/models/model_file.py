@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from hpsearch.data.specs import ArrayPart, DateColumn, InputSpec, TableSpec, Target, Task
 from hpsearch.errors import InputError
@@ -102,7 +102,7 @@ class ModelFile:
             if len(reading.get("separator", ",")) != 1 or not 0 <= threshold <= 1:
                 return None
             "".encode(reading.get("encoding", "utf-8"))
-            decimal = "," if raw.get("decimal") == "," else "."
+            decimal: Literal[".", ","] = "," if raw.get("decimal") == "," else "."
             reads = tuple(reading.items())
             table = TableSpec(columns, frozenset(text), dates, missing, decimal, reads)
             numbers, fills = (raw[key] is True for key in ("numbers", "fills"))
