@@ -15,6 +15,7 @@ from made_tables import better_tables, hostile_tables
 from zygote import subprocess_with
 
 import hpsearch
+from hpsearch.machine import cores
 from hpsearch.workers import servers
 
 pytest.register_assert_rewrite("strategy_conformance")
@@ -31,7 +32,7 @@ _READY = ("faults/test_41", "faults/test_42", "faults/test_47")
 
 def pytest_xdist_auto_num_workers():
     """One more than cores, since tests wait: for other processes, browsers, clusters."""
-    return (os.cpu_count() or 1) + 1
+    return cores() + 1
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -75,17 +75,17 @@ def export(
         typer.Option(metavar="METRIC", help="Choose the threshold of two classes by f1, mcc, ..."),
     ] = None,
     calibrate: Annotated[
-        bool, typer.Option("--calibrate", help="Choose the temperature of the probabilities.")
+        bool, typer.Option("--calibrate", help="Correct over- and underconfident probabilities.")
     ] = False,
     trust: Trust = None,
     sweep: TrustedSweep = None,
 ) -> None:
     """Write a trial's model and print where."""
     source, which = _source(directory, trust, sweep), Which(trial, seed, fold)
-    execution, made = export_model(source, out, which, threshold=threshold, calibrate=calibrate)
+    execution, decision = export_model(source, out, which, threshold=threshold, calibrate=calibrate)
     say = line_printer(make_console())
     say(f"wrote the model of {execution.label} to {out}; it takes raw rows")
-    for line in made.in_words() if made else ():
+    for line in decision.in_words() if decision else ():
         say(line)
 
 

@@ -8,10 +8,10 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from hpsearch.data.specs import ArrayPart, DateColumn, InputSpec, TableSpec, Target, Task
-from hpsearch.errors import InputError
+from hpsearch.errors import HpsearchError, InputError
 
 #: The name of the description in a `.keras` archive; Keras ignores it.
 _MEMBER = "hpsearch.json"
@@ -31,7 +31,7 @@ class ModelFile:
         fills: Whether the model fills in missing numbers.
         inputs: Several inputs; see `InputSpec.parts`.
         members: Of an ensemble, each model in words.
-        threshold: Of two classes, a probability above it gives the second one's label.
+        threshold: With two classes, a probability above it gives the second label.
     """
 
     task: Task
@@ -48,6 +48,14 @@ class ModelFile:
         """Describe rows and their target."""
         filled = bool(rows.fill)
         return cls(target.task, target.classes, target.numbers, rows.table, filled, rows.parts)
+
+    def save(self, model: Any, path: Path) -> None:
+        """Save a Keras model with this description."""
+        try:
+            model.save(path)
+            self.add_to(path)
+        except OSError as error:
+            raise HpsearchError(error.strerror or str(error)) from error
 
     def add_to(self, path: Path) -> None:
         """Add the description to a model's file."""
@@ -113,7 +121,8 @@ class ModelFile:
                 for part in raw["inputs"]
             )
             members = tuple(map(str, raw.get("members", ())))
-            rest = numbers, table, fills, inputs, members, threshold
-            return cls(Task(raw["task"]), classes, *rest)
+            return cls(
+                Task(raw["task"]), classes, numbers, table, fills, inputs, members, threshold
+            )
         except (OSError, zipfile.BadZipFile, LookupError, TypeError, ValueError):
             return None

@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from hpsearch.data.dataset import Split
 from hpsearch.data.targets import in_own_units
-from hpsearch.errors import HpsearchError
 from hpsearch.models.model_file import ModelFile
 from hpsearch.models.problem import Problem
 from hpsearch.training.mlps import REGULARISATION, ROWS_A_STEP, MLPs
@@ -75,11 +74,7 @@ def write_average(
     shares = {index: count / len(chosen) for index, count in votes.items()}
     average = library.average(shares)
     members = tuple(f"{candidates[index].name}: {share:.4g}" for index, share in shares.items())
-    try:
-        average.save(path)
-        replace(library.described(), members=members).add_to(path)
-    except OSError as error:
-        raise HpsearchError(error.strerror or str(error)) from error
+    replace(library.described(), members=members).save(average, path)
     alone = {0: 1.0}
     measured: list[Measured] = [{}, {}]
     if test is not None:
@@ -217,6 +212,14 @@ def outputs_of(model: Any, rows: Split) -> Outputs:
     return np.concatenate(list(map(np.asarray, steps)))
 
 
+def free_name(name: str, model: Any) -> str:
+    """Return a name that no layer has; inputs are named after columns."""
+    taken = {layer.name for layer in model.layers}
+    while name in taken:
+        name += "_"
+    return name
+
+
 def _average(models: Mapping[int, Sequence[Any]], shares: Mapping[int, float]) -> Any:
     """Return a compiled Keras model that takes raw rows, and averages the candidates' models."""
     import keras
@@ -224,21 +227,13 @@ def _average(models: Mapping[int, Sequence[Any]], shares: Mapping[int, float]) -
     from hpsearch.models.mlp import compiled_like
 
     first = next(iter(models.values()))[0]
-    # Inputs are named after columns, and Keras requires that all layers have different names.
-    taken = {layer.name for layer in first.layers}
-
-    def free(name: str) -> str:
-        while name in taken:
-            name += "_"
-        return name
-
     parts = []
     for index, of_folds in models.items():
         for fold, model in enumerate(of_folds, 1):
             number = f"{index + 1}_{fold}"
-            named = keras.Model(model.input, model.output, name=free(f"model_{number}"))
+            named = keras.Model(model.input, model.output, name=free_name(f"model_{number}", first))
             share = shares[index] / len(of_folds)
-            scaled = keras.layers.Rescaling(share, name=free(f"share_{number}"))
+            scaled = keras.layers.Rescaling(share, name=free_name(f"share_{number}", first))
             parts.append(scaled(named(first.input)))
-    outputs = keras.layers.Add(name=free("mean"))(parts) if len(parts) > 1 else parts[0]
+    outputs = keras.layers.Add(name=free_name("mean", first))(parts) if len(parts) > 1 else parts[0]
     return compiled_like(first, keras.Model(first.input, outputs, name="ensemble"))

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.data.dataset import Split
-from hpsearch.data.specs import Task
-from hpsearch.errors import HpsearchError, InputError
+from hpsearch.data.specs import Target, Task
+from hpsearch.errors import InputError
 from hpsearch.models.model_file import ModelFile
-from hpsearch.models.problem import Problem
+from hpsearch.models.problem import Recipe
 from hpsearch.native.metrics import OF_COUNTS
-from hpsearch.runs.averaging import outputs_of
+from hpsearch.runs.averaging import free_name, outputs_of
 from hpsearch.training.subjects import TrainedModel
 from hpsearch.wording import number
 
@@ -82,17 +82,17 @@ def require_metric(threshold: str | None) -> None:
         raise InputError(f"threshold: must be one of {names}, not {threshold!r}")
 
 
-def require_decidable(problem: Problem, threshold: str | None) -> None:
+def require_decidable(recipe: Recipe, target: Target, threshold: str | None) -> None:
     """Check that a model's outputs are probabilities, to which a threshold may apply."""
-    target, activation = problem.target, problem.recipe.output_activation
     if not target.classes:
         raise InputError(f"there are no classes to decide on: the task is {target.task}")
     if threshold and target.task is not Task.BINARY:
         count = len(target.classes)
         raise InputError(f"threshold: is for two classes; of {count} the most probable is chosen")
     needed = "sigmoid" if target.outputs == 1 else "softmax"
-    if activation != needed:
-        raise InputError(f"output_activation: must be {needed} to decide on, not {activation}")
+    if recipe.output_activation != needed:
+        given = recipe.output_activation
+        raise InputError(f"output_activation: must be {needed} to decide on, not {given}")
 
 
 def write_calibrated(
@@ -119,12 +119,8 @@ def write_calibrated(
         metric = THRESHOLD_METRICS[threshold]
         chosen, scores[threshold] = best_threshold(outputs[:, 0], y, metric)
         decision = replace(decision, threshold=chosen)
-    try:
-        model.save(path)
-        described = ModelFile.of(problem.input, problem.target)
-        replace(described, threshold=decision.threshold).add_to(path)
-    except OSError as error:
-        raise HpsearchError(error.strerror or str(error)) from error
+    described = ModelFile.of(problem.input, problem.target)
+    replace(described, threshold=decision.threshold).save(model, path)
     return replace(decision, scores=scores)
 
 
@@ -163,7 +159,7 @@ def _cooled(model: Any, temperature: float) -> Any:
 
     from hpsearch.models.mlp import compiled_like
 
-    # A model of its own, whose names are not those of columns.
+    # A nested model, since a column may be called `log` or `clip`, too.
     given = keras.Input(model.output.shape[1:])
     chances = keras.ops.clip(given, _LEAST, 1 - _LEAST)
     if chances.shape[-1] == 1:
@@ -171,11 +167,8 @@ def _cooled(model: Any, temperature: float) -> Any:
         outputs = keras.ops.sigmoid(odds / temperature)
     else:
         outputs = keras.ops.softmax(keras.ops.log(chances) / temperature)
-    name = "temperature"
-    while name in {layer.name for layer in model.layers}:
-        name += "_"
-    scaled = keras.Model(given, outputs, name=name)(model.output)
-    return compiled_like(model, keras.Model(model.input, scaled, name=model.name))
+    scale = keras.Model(given, outputs, name=free_name("temperature", model))
+    return compiled_like(model, keras.Model(model.input, scale(model.output), name=model.name))
 
 
 def best_threshold(
@@ -196,10 +189,10 @@ def best_threshold(
     some = [c[at.astype(int)] for c, at in zip(ranked, places, strict=True)]
     distinct = np.unique(np.concatenate(some))
     middles = distinct[:-1] + np.diff(distinct) / 2
-    # Between neighbouring float32 numbers there is none.
+    # Neighbouring float32 numbers have no middle.
     middles = np.where(middles >= distinct[1:], distinct[:-1], middles)
     thresholds = np.array([_HALF, 0, 1, *middles], chances.dtype)
-    # Of each class, the rows with the first label and those with the second.
+    # The rows of each class that get the first label, and the second.
     first = np.stack([np.searchsorted(c, thresholds, side="right") for c in ranked], axis=1)
     counts = np.stack([first, [len(c) for c in ranked] - first], axis=2).astype(np.float64)
     scores = np.array(list(map(metric, counts)))

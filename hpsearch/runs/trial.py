@@ -263,9 +263,9 @@ def export_model(
     decides = threshold is not None or calibrate
     if decides:
         _require_fresh_rows(run, calibrate=calibrate)
+        target = run.dataset.of_fold(execution.fold).target
+        require_decidable(run.recipe, target, threshold)
     with run.retrainer(execution) as retrainer:
-        if decides:
-            require_decidable(retrainer.problem(execution), threshold)
         model = retrainer.trained(execution, run.weights(retrainer, execution, result))
         if decides:
             rows = _rows_of(run, execution, "validation")

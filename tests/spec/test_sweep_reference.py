@@ -1,4 +1,4 @@
-"""What tools/ generates is current, and the examples of a sweep file's keys are valid."""
+"""What .ci/ generates is current, and the examples of a sweep file's keys are valid."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from hpsearch.spec.dump import file_schema
 from hpsearch.spec.method import IGNORED
 from hpsearch.spec.parameters import HYPERPARAMETERS, UNITS_OF_LAYER, parse_parameter
 
-TOOLS = Path(__file__).parents[2] / "tools"
-SCRIPT = runpy.run_path(str(TOOLS / "generate_sweep_reference.py"))
+GENERATORS = Path(__file__).parents[2] / ".ci"
+SCRIPT = runpy.run_path(str(GENERATORS / "generate_sweep_reference.py"))
 PATH, PAGE = SCRIPT["PATH"], SCRIPT["page"]()
 mappings = SCRIPT["mappings"]
 SCHEMA = file_schema()["else"]
@@ -37,15 +37,15 @@ KEYS = dict(keys(SCHEMA))
 
 
 def test_the_reference_is_current():
-    assert PATH.read_text(encoding="utf-8") == PAGE, "run python tools/generate_sweep_reference.py"
+    assert PATH.read_text(encoding="utf-8") == PAGE, "run python .ci/generate_sweep_reference.py"
 
 
 @pytest.mark.slow
 def test_the_table_of_names_is_the_installed_keras():
-    command = [sys.executable, TOOLS / "generate_keras_names.py", "--check"]
+    command = [sys.executable, GENERATORS / "generate_keras_names.py", "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     told = done.stdout + done.stderr[-2000:]
-    assert done.returncode == 0, f"run python tools/generate_keras_names.py\n{told}"
+    assert done.returncode == 0, f"run python .ci/generate_keras_names.py\n{told}"
 
 
 @pytest.mark.parametrize("path", KEYS, ids=".".join)

@@ -1,6 +1,6 @@
 """Write `hpsearch/space/keras_names.json` from the installed Keras; `--check` only compares.
 
-python tools/generate_keras_names.py [--check]
+python .ci/generate_keras_names.py [--check]
 """
 
 from __future__ import annotations
