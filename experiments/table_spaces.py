@@ -70,6 +70,7 @@ SPACES: dict[str, dict[str, Any]] = {
     "plain": _PLAIN,
     "layers": _PLAIN | _LAYERS,
     "decay": _PLAIN | _LAYERS | _DECAY,
+    "embedding": _PLAIN | {"embedding": ["none", "piecewise"]},
 }
 #: What spec/table.yaml has.
 CHOSEN = "plain"

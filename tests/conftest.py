@@ -3,8 +3,6 @@
 Hypothesis has no deadline, since machines may be busy, and the same examples each time in CI.
 """
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The core works without the annexes, which it loads by name if a run asks for one."""
 
-from __future__ import annotations
-
 import tomllib
 from pathlib import Path
 

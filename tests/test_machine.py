@@ -1,7 +1,5 @@
 """Systems without what Linux alone has, as far as that can be had here: it is taken away."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import commands

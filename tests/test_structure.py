@@ -1,7 +1,5 @@
 """The package stays one house: bounds on its size, its chains of imports and its names."""
 
-from __future__ import annotations
-
 import runpy
 from collections import Counter
 from pathlib import Path
@@ -38,9 +36,9 @@ def test_no_file_is_longer_than_its_idea():
 #: Room -> the most lines of its Python modules together; "" has the modules beside the rooms.
 ROOMS = {
     "": 2440, "cli": 1505, "comparison": 2335, "custom": 2640, "data": 3770, "engine": 3195,
-    "functions": 755, "kerastuner": 1895, "models": 940, "native": 680, "programs": 1730,
+    "functions": 755, "kerastuner": 1895, "models": 1025, "native": 690, "programs": 1730,
     "progress": 370, "ray": 725, "reporting": 2810, "runs": 1965, "search": 2445, "sklearn": 455,
-    "space": 1570, "spec": 4355, "store": 3025, "trackers": 420, "training": 2060,
+    "space": 1575, "spec": 4365, "store": 3025, "trackers": 420, "training": 2060,
     "workers": 2205,
 }  # fmt: skip
 

@@ -11,7 +11,7 @@ from statistics import median
 
 from hpsearch.data.dataset import Dataset, guess_scores, profile
 from hpsearch.data.loading import Loader
-from hpsearch.data.specs import Arrays, TrainingData, n_features
+from hpsearch.data.specs import Arrays, TrainingData
 from hpsearch.engine.best_model import BestModel, Retrainer
 from hpsearch.engine.loop import Engine
 from hpsearch.engine.run import Prepared, Run
@@ -85,8 +85,9 @@ class NetworkCosts(Costs):
         return _TENSORFLOW if self.needs(training).tensorflow else _NATIVE
 
     def _weights(self, training: Training) -> int:
-        features, outputs = n_features(self.problem.input), self.problem.target.outputs
-        return MLPConfig(training.values).weight_count(features, outputs) or features * 100
+        config, outputs = MLPConfig(training.values), self.problem.target.outputs
+        features = self.problem.embedding(config).width
+        return config.weight_count(features, outputs) or features * 100
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from hpsearch.engine.planning import Trials
@@ -51,16 +51,7 @@ class SearchSpec:
     @classmethod
     def of(cls, sweep: SweepFields) -> SearchSpec:
         """Return the search of a sweep over MLPs or a program."""
-        return cls(
-            method=sweep.method,
-            space=sweep.space,
-            listed=sweep.listed,
-            repetitions=sweep.repetitions,
-            limit=sweep.limit,
-            seed=sweep.seed,
-            race=sweep.race,
-            budget=sweep.budget,
-        )
+        return cls(**{field.name: getattr(sweep, field.name) for field in fields(cls)})
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from hpsearch.data.specs import (
 )
 from hpsearch.data.targets import in_own_units
 from hpsearch.errors import DataError, InputError
+from hpsearch.models.embedding import Embedding
 from hpsearch.models.problem import Recipe
 from hpsearch.spec.data import DataSpec
 from hpsearch.spec.sweep import Sweep
@@ -72,6 +73,13 @@ def load_data(sweep: Sweep, loader: Loader | None = None) -> Dataset:
             f"{dataset.name}: x is {len(dataset.input.parts)} inputs, and hpsearch's own MLPs have "
             "one; give a model of your own (model=build, in a file model: package.module:build), "
             "or one array or table"
+        )
+    names = {*sweep.parameters, *(name for config in sweep.configs for name in config)}
+    numbers = len(dataset.input.shape) == 1 and Embedding.of(dataset.input, "piecewise").binned
+    if "embedding" in names and not numbers and not sweep.kind.is_model:
+        raise InputError(
+            f"{dataset.name}: `embedding` is for columns of numbers, which these rows lack; leave "
+            "it out"
         )
     return _for_custom_model(dataset) if sweep.kind.is_model else dataset
 

@@ -27,6 +27,7 @@ from hpsearch.data.specs import (
 )
 from hpsearch.errors import InputError
 from hpsearch.importing import load_object
+from hpsearch.models.embedding import BINS, Embedding
 from hpsearch.models.problem import Problem
 from hpsearch.space.keras_names import OPTIMIZERS, SCHEDULE_CLASSES
 from hpsearch.space.mlp import LAYER_TYPES, LayerType, MLPConfig
@@ -163,6 +164,8 @@ def build_model(problem: Problem, values: Mapping[str, Any], seed: int) -> keras
 
     with seeded(derive(recipe.sweep_seed, seed)):
         inputs, x = _mlp_inputs(problem.input)
+        embedding = problem.embedding(config)
+        x = _embedded(x, embedding) if embedding.binned else x
         kind = LAYER_TYPES.get(config.layer_type)
         for layer, units in enumerate(config.widths, start=1):
             hidden = block(layer, units)
@@ -184,6 +187,18 @@ def _mlp_inputs(spec: InputSpec) -> tuple[Any, Any]:
         return inputs, inputs
     inputs = keras.Input(spec.shape, dtype=spec.dtype)
     return inputs, flat_features(spec, inputs)
+
+
+def _embedded(features: Any, embedding: Embedding) -> Any:
+    """Return the bins of features, and the features that are kept."""
+    binned, kept = embedding.binned, embedding.kept
+    source = [*np.repeat(range(binned), BINS).tolist(), *range(binned, binned + kept)]
+    x = keras.ops.take(features, source, axis=1)
+    scale, offset = embedding.scale * binned, embedding.offset * binned
+    x = _rescaling((*scale, *[1.0] * kept), (*offset, *[0.0] * kept))(x)
+    least, most = embedding.least, embedding.most
+    lower = [*least * binned, *least[:1] * kept]
+    return keras.ops.clip(x, lower, [*most * binned, *most[-1:] * kept])
 
 
 def reseed(model: keras.Model, sweep_seed: int, seed: int) -> None:

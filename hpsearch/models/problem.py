@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hpsearch.data.specs import InputSpec, Target, Task
+from hpsearch.models.embedding import Embedding
+from hpsearch.space.mlp import MLPConfig
 
 #: The name of an objective function's score.
 METRIC = "objective"
@@ -150,3 +152,7 @@ class Problem:
     recipe: Recipe
     input: InputSpec
     target: Target
+
+    def embedding(self, config: MLPConfig) -> Embedding:
+        """Return what an MLP makes of the features first."""
+        return Embedding.of(self.input, config.embedding)

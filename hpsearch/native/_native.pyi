@@ -6,7 +6,7 @@ class Network:
         instructions: str,
         features: int,
         layers: tuple[tuple[float, ...], ...],
-        codes: tuple[int, int, int, int],
+        codes: tuple[int, int, int, int, int],
         numbers: tuple[float, ...],
         shift: Any,
         scale: Any,

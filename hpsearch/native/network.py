@@ -174,12 +174,13 @@ class DenseNetwork:
     """A network's description for the extension.
 
     Attributes:
-        features: Width of the input.
+        features: Width of the first layer's input.
         parts: All weights, in the order of Keras' `get_weights`.
         loss: The extension's name.
-        rows: `FLOAT_ROWS`, `SCALED_BYTES` (bytes * scale + shift) or `STANDARDISED_BYTES`
-            ((bytes - shift) / scale).
-        shift, scale: One number a feature, or empty.
+        rows: `FLOAT_ROWS`, `BINNED_FLOATS` (see `Embedding`), `SCALED_BYTES`
+            (bytes * scale + shift) or `STANDARDISED_BYTES` ((bytes - shift) / scale).
+        shift, scale: One number a feature, or a bin, or empty.
+        binned: How many of a row's first numbers have bins.
         measures: The reported metrics. The extension sums up accuracy for a crossentropy, and
             absolute error for other losses.
         unit: For error losses, each target's factor to its original unit; else empty.
@@ -195,6 +196,7 @@ class DenseNetwork:
     rows: str
     shift: tuple[float, ...] = ()
     scale: tuple[float, ...] = ()
+    binned: int = 0
     measures: tuple[Measure, ...] = ()
     unit: tuple[float, ...] = ()
     huber: float = 1.0
@@ -274,11 +276,14 @@ def _network(problem: Problem, config: MLPConfig, seed: int) -> DenseNetwork:
     recipe, target, hidden = problem.recipe, problem.target, config.widths
     terms = _terms(problem, config)
     kind, activation, dropout = terms.kind, terms.activation, terms.dropout
-    widths = (n_features(problem.input), *hidden, target.outputs)
+    embedding = problem.embedding(config)
+    widths = (embedding.width, *hidden, target.outputs)
     # The output layer is number 0 at any depth (see `models.mlp`).
     seeds = [derive(recipe.sweep_seed, seed, n) for n in (*range(1, len(hidden) + 1), 0)]
     masks = [_stateless(derive(layer_seed, 2)) for layer_seed in seeds]
     rows, shift, scale = _rows(problem.input)
+    if embedding.binned:
+        rows, shift, scale = "BINNED_FLOATS", embedding.offset, embedding.scale
     return DenseNetwork(
         features=widths[0],
         layers=(
@@ -295,6 +300,7 @@ def _network(problem: Problem, config: MLPConfig, seed: int) -> DenseNetwork:
         rows=rows,
         shift=shift,
         scale=scale,
+        binned=embedding.binned,
         measures=terms.measures,
         unit=target.std if target.task is Task.REGRESSION else (),
     )

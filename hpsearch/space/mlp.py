@@ -38,6 +38,7 @@ DEFAULTS: dict[str, Any] = {
     "kernel_initializer": "glorot_uniform",
     "l2": 0.0,
     "dropout": 0.5,
+    "embedding": "none",
 }
 
 
@@ -142,6 +143,11 @@ class MLPConfig:
     def dropout(self) -> float:
         """Share of units that each dropout layer drops."""
         return float(self._value("dropout"))
+
+    @property
+    def embedding(self) -> str:
+        """What the MLP makes of numbers first: `none` or `piecewise`."""
+        return str(self._value("embedding"))
 
     @property
     def l2(self) -> float:

@@ -342,6 +342,11 @@ def _model_advice(sweep: ModelFields) -> Iterator[str]:
         )
     if _takes_unknown(sweep):
         return
+    if "embedding" in sweep.parameters and sweep.data.scale in ("none", "unit", "minmax"):
+        yield (
+            f"data.scale: is {sweep.data.scale}, and embedding has bins for numbers of mean 0 and "
+            "standard deviation 1; scale: standard gives it such"
+        )
     kinds = sweep.parameters.get("layer_type")
     if "dropout" in sweep.parameters and (kinds is None or "dropout" not in _values_of(kinds)):
         yield "parameters.dropout is never active: it needs layer_type dropout"

@@ -194,6 +194,11 @@ HYPERPARAMETERS: Final[dict[str, Rule]] = {
         "A Keras initializer of every kernel, alone or with its arguments.",
         ["he_normal", {"name": "constant", "value": 0.1}],
     ),
+    "embedding": one_of(("none", "piecewise"), "embedding").about(
+        "With piecewise, the MLP gets 16 numbers in place of each scaled one of a table (piecewise "
+        "linear encoding).",
+        ["none", "piecewise"],
+    ),
 }
 
 

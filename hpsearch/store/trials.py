@@ -152,12 +152,9 @@ def _status(statuses: pd.Series[Any]) -> str:
 def ranked_rows(table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows that have a score, those of the best trial first (see `ranked`)."""
     rows = table[_scored(table)]
-    scores: dict[int, list[float]] = {}
-    for trial, score in zip(rows["trial"], rows["score"], strict=True):
-        scores.setdefault(int(trial), []).append(float(score))
+    scores: Any = rows.groupby("trial")["score"].agg(list).to_dict()
     places = {trial: rank for rank, trial in enumerate(ranked(scores, goal_of(table)))}
-    order = rows["trial"].map(lambda trial: places[int(trial)]).sort_values(kind="stable")
-    return rows.loc[order.index]
+    return rows.loc[rows["trial"].map(places).sort_values(kind="stable").index]
 
 
 def ranked_trials(table: pd.DataFrame) -> pd.DataFrame:

@@ -193,7 +193,10 @@ def _make(network: DenseNetwork, rows: int, instructions: str) -> Network:
         instructions,
         network.features,
         tuple(_described(network, number) for number in range(len(network.layers))),
-        (min(network.batch_size, rows), *map(native_number, (network.loss, network.rows, kind))),
+        (
+            *(min(network.batch_size, rows), network.binned),
+            *map(native_number, (network.loss, network.rows, kind)),
+        ),
         (*numbers, network.huber),
         np.asarray(network.shift, np.float32),
         np.asarray(network.scale, np.float32),

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.specs import Arrays, n_features
+from hpsearch.data.specs import Arrays
 from hpsearch.machine import gpus
 from hpsearch.models.problem import Problem
 from hpsearch.space.mlp import MLPConfig
@@ -184,7 +184,8 @@ def choose(widths: Sequence[int], batch_size: int, rows: int, *, fused: bool) ->
 
 def all_widths(problem: Problem, values: Mapping[str, Any]) -> tuple[int, ...]:
     """Return the widths of an MLP's input, every hidden layer and the output."""
-    return (n_features(problem.input), *MLPConfig(values).widths, problem.target.outputs)
+    config = MLPConfig(values)
+    return (problem.embedding(config).width, *config.widths, problem.target.outputs)
 
 
 def suits_gpu(widths: Sequence[int], batch_size: int) -> bool:

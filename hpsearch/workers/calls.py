@@ -13,7 +13,7 @@ from hpsearch.data.specs import Arrays, Target, Task, TrainingData, runs_in_grap
 from hpsearch.data.targets import in_own_units
 from hpsearch.errors import HpsearchError
 from hpsearch.models.model_file import ModelFile
-from hpsearch.models.problem import Problem, Recipe
+from hpsearch.models.problem import Recipe
 from hpsearch.training.mlps import ROWS_A_STEP, predictions
 from hpsearch.training.subjects import TrainedModel
 
@@ -26,7 +26,7 @@ def write_model(path: Path, trained: TrainedModel) -> None:
     Args:
         path: The file, written in place; Keras requires the suffix `.keras`.
     """
-    _save(trained.full(), path, trained.problem)
+    ModelFile.of(trained.problem.input, trained.problem.target).save(trained.full(), path)
 
 
 def write_best_model(
@@ -40,19 +40,11 @@ def write_best_model(
     """
     model = trained.build()
     full = trained.subject.full(model, trained.problem)
-    _save(full, path, trained.problem)
+    ModelFile.of(trained.problem.input, trained.problem.target).save(full, path)
     try:
         return _predict_validation(model, full, trained, data.of_fold(fold).arrays)
     except Exception:  # noqa: BLE001 - the file is complete without them
         return {}
-
-
-def _save(full: Any, path: Path, problem: Problem) -> None:
-    try:
-        full.save(path)
-        ModelFile.of(problem.input, problem.target).add_to(path)
-    except OSError as error:
-        raise HpsearchError(error.strerror or str(error)) from error
 
 
 #: The most validation rows, and numbers in them, to predict for a written model.

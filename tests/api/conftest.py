@@ -1,7 +1,5 @@
 """Rows that the tests of this folder search on."""
 
-from __future__ import annotations
-
 import pytest
 from sklearn.datasets import load_digits, load_wine
 

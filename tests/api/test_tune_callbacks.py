@@ -1,7 +1,5 @@
 """`hpsearch.tune(..., model=build, callbacks=[...])`."""
 
-from __future__ import annotations
-
 import threading
 
 import keras

@@ -1,7 +1,5 @@
 """`hpsearch.tune`: cross-validation, and splits that leave groups whole."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from sklearn.datasets import load_diabetes

@@ -1,7 +1,5 @@
 """`hpsearch.tune({"table": a, "image": b}, y, model=build)`: models with several inputs."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import keras

@@ -1,7 +1,5 @@
 """`hpsearch.tune(x, y, model=...)`: models of the user's own on arrays in memory."""
 
-from __future__ import annotations
-
 from threading import Lock
 
 import keras

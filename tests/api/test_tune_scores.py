@@ -1,7 +1,5 @@
 """`hpsearch.tune`: weights of rows and classes, and what is scored."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """The tables of `show`."""
 
-from __future__ import annotations
-
 import io
 
 import numpy as np

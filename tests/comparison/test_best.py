@@ -1,7 +1,5 @@
 """The difference of two bests: an exact permutation test and its interval."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The best so far against trials, epochs and seconds."""
 
-from __future__ import annotations
-
 import pytest
 from made_tables import LOSS, Made, Row, units, write
 

@@ -1,7 +1,5 @@
 """Which tables may be compared, and the messages for those that may not."""
 
-from __future__ import annotations
-
 import pytest
 from made_tables import LOSS, Made, units, write
 

@@ -1,7 +1,5 @@
 """Which hyperparameters explain a difference, and which configs moved."""
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

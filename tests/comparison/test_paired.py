@@ -1,7 +1,5 @@
 """Differences of configs crossed with seeds: both count, each with its own freedom."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

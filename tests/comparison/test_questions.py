@@ -1,7 +1,5 @@
 """Which question is asked of two tables, and of what."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Tables of hpsearch and of other programs, and what they are called."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

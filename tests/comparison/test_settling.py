@@ -1,7 +1,5 @@
 """The best config of a table, as a sweep file writes it, and seeds that are fresh."""
 
-from __future__ import annotations
-
 import pytest
 from made_tables import Made, Row, write
 

@@ -1,7 +1,5 @@
 """Who wins, and why nobody does."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

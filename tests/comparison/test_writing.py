@@ -1,7 +1,5 @@
 """A comparison as Markdown, JSON and on a terminal: whatever is in it is text."""
 
-from __future__ import annotations
-
 import io
 import json
 import re

@@ -1,7 +1,5 @@
 """A model's hyperparameters are found before the search, conditional ones included."""
 
-from __future__ import annotations
-
 import cloudpickle
 import keras
 import keras_tuner

@@ -1,7 +1,5 @@
 """Functions of the user's cross to processes that cannot import their module."""
 
-from __future__ import annotations
-
 import importlib.util
 import pickle
 import subprocess

@@ -1,7 +1,5 @@
 """Frames and columns of polars and Arrow are those of pandas; both packages are optional."""
 
-from __future__ import annotations
-
 import datetime as dt
 from decimal import Decimal
 

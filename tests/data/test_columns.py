@@ -1,7 +1,5 @@
 """Messy tables: missing values, dates, identifiers, scaling, and the options for them."""
 
-from __future__ import annotations
-
 import re
 
 import numpy as np

@@ -1,7 +1,5 @@
 """CSV files; those of FAULTS line 18 are in test_18_bad_data.py."""
 
-from __future__ import annotations
-
 import gzip
 from pathlib import Path
 from pkgutil import resolve_name

@@ -1,7 +1,5 @@
 """A fingerprint names values, labels and split; test_15_pinned_data.py has those of files."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,7 +1,5 @@
 """Splits: scikit-learn's random ones, by groups that stay whole, and by time."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Data from a user's function: what it may return, and how its failures read."""
 
-from __future__ import annotations
-
 import sys
 
 import pytest

@@ -1,7 +1,5 @@
 """Load: the whole way, on real data."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from commands import python

@@ -1,7 +1,5 @@
 """NumPy archives: what is read, and what is refused before it is read."""
 
-from __future__ import annotations
-
 import io
 import zipfile
 

@@ -1,7 +1,5 @@
 """Rows in memory: several targets in one array of columns, and datasets of TensorFlow's."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

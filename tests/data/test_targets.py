@@ -1,7 +1,5 @@
 """Inferring the task: the documented rule, case by case."""
 
-from __future__ import annotations
-
 from contextlib import nullcontext
 
 import numpy as np

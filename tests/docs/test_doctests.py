@@ -1,7 +1,5 @@
 """The examples in public docstrings run, and give what they show."""
 
-from __future__ import annotations
-
 import doctest
 import importlib
 import warnings

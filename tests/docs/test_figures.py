@@ -1,7 +1,5 @@
 """The figures of the documents are those of the committed measurements, to the digit."""
 
-from __future__ import annotations
-
 import json
 import re
 from decimal import ROUND_HALF_UP, Decimal

@@ -1,7 +1,5 @@
 """Small sweeps of real data, run once and shared."""
 
-from __future__ import annotations
-
 import shutil
 
 import pytest

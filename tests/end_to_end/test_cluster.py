@@ -3,8 +3,6 @@
 One file, since two clusters of tests would wait for each other.
 """
 
-from __future__ import annotations
-
 import objectives
 import pandas as pd
 import pytest

@@ -1,7 +1,5 @@
 """The commands: what they print and refuse, and which files they do not touch."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

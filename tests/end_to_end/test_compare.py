@@ -1,7 +1,5 @@
 """`hpsearch compare` on real sweeps: paired, bests, refused, settled, foreign, broken."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

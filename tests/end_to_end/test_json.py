@@ -1,7 +1,5 @@
 """`--json` of the commands that read, and `show` without a directory."""
 
-from __future__ import annotations
-
 import json
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """`hpsearch merge` on real sweeps, and tables that were put one below the other."""
 
-from __future__ import annotations
-
 import pandas as pd
 import pytest
 from commands import hpsearch

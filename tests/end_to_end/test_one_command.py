@@ -1,7 +1,5 @@
 """A table and the column to predict are enough: for `hpsearch run`, and for `hpsearch.tune`."""
 
-from __future__ import annotations
-
 import gzip
 import os
 import re

@@ -1,7 +1,5 @@
 """A results directory on a file system without locks: refused, or its store kept elsewhere."""
 
-from __future__ import annotations
-
 import signal
 
 import pytest

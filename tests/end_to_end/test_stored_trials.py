@@ -1,7 +1,5 @@
 """Stored trials: exported, evaluated on the record, reproduced, as directories of their own."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """The tables of a sweep: whole, the same whoever computed them, and grown by edits."""
 
-from __future__ import annotations
-
 import pandas as pd
 from commands import hpsearch
 from outcomes import contents, table

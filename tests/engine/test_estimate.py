@@ -1,7 +1,5 @@
 """The seconds that `plan` says, against those that trainings take."""
 
-from __future__ import annotations
-
 import pytest
 from here import run_here
 from marks import slow

@@ -1,7 +1,5 @@
 """Known results: what others measured, from which a method learns before its first trial."""
 
-from __future__ import annotations
-
 import time
 
 import numpy as np

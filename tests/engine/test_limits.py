@@ -1,7 +1,5 @@
 """What ends a search: trials, time, patience, a score, or a space without further configs."""
 
-from __future__ import annotations
-
 import pytest
 
 import hpsearch

@@ -1,7 +1,5 @@
 """A data file that is missing is a mistake of the sweep file, and leaves nothing behind."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,7 +1,5 @@
 """Sweeps over models of the user's own, in this process: every method, every kind of model."""
 
-from __future__ import annotations
-
 import keras
 import numpy as np
 import pytest

@@ -1,7 +1,5 @@
 """Each script of experiments/ runs, as small as it goes, and writes its table where it is told."""
 
-from __future__ import annotations
-
 import json
 import shutil
 

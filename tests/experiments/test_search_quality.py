@@ -1,7 +1,5 @@
 """experiments/search_quality.py: small searches end in tables; regrets and claims are as told."""
 
-from __future__ import annotations
-
 import math
 
 import measured_code

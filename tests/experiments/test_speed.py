@@ -1,7 +1,5 @@
 """The statistics of the speed benchmark, and how its runs are kept."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import speed

@@ -1,7 +1,5 @@
 """FAULTS 2: killed at any trial and run again, a sweep is the one that was left alone."""
 
-from __future__ import annotations
-
 import re
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """FAULTS 3: a worker's death costs the training it ran, which is tried again, and nothing else."""
 
-from __future__ import annotations
-
 import os
 import signal
 

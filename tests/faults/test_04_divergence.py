@@ -1,7 +1,5 @@
 """FAULTS 4: NaN and infinities are rows that say so, never the best, and mislead no method."""
 
-from __future__ import annotations
-
 import math
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """FAULTS 5: what a fresh environment gets. .ci/run and .ci/methods train in one."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """FAULTS 6: one driver a directory: the second is refused at once, a killed one holds nothing."""
 
-from __future__ import annotations
-
 import re
 import signal
 

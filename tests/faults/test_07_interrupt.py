@@ -1,7 +1,5 @@
 """FAULTS 7: Ctrl-C keeps results: within 5 s, exit code 130, the table written, no child left."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

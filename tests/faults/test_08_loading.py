@@ -1,7 +1,5 @@
 """FAULTS 7, 8: a signal before the first training is heeded, too, wherever the command is."""
 
-from __future__ import annotations
-
 import itertools
 import signal
 import time

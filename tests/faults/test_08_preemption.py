@@ -1,7 +1,5 @@
 """FAULTS 8: SIGTERM ends a run within 10 s, leaves nothing running, and the rerun goes on."""
 
-from __future__ import annotations
-
 import signal
 import subprocess
 import sys

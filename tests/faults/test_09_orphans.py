@@ -1,7 +1,5 @@
 """FAULTS 9: a driver that is killed leaves no process, whatever its workers are at."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """FAULTS 10: a full disk loses nothing: acknowledged is stored, and with room the run goes on."""
 
-from __future__ import annotations
-
 import re
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """FAULTS 11: a training that hangs ends with its time, though it ignores SIGTERM."""
 
-from __future__ import annotations
-
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """FAULTS 12: running out of memory is a trial's own failure; the machine and the rest go on."""
 
-from __future__ import annotations
-
 import re
 import shutil
 

@@ -1,7 +1,5 @@
 """FAULTS 13: trials that fail, hang, diverge and die are rows, of bounded length."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """FAULTS 14: no silent edit: what may change trains what is missing, the rest is refused."""
 
-from __future__ import annotations
-
 import shutil
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """FAULTS 15: one byte of the data changed, and a run is refused, with both fingerprints."""
 
-from __future__ import annotations
-
 import re
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """FAULTS 16: a damaged store is refused in one line and stays; results.csv is readable."""
 
-from __future__ import annotations
-
 import os
 import random
 import shutil

@@ -1,7 +1,5 @@
 """FAULTS 16: tables and cells that no run writes are refused; nothing runs."""
 
-from __future__ import annotations
-
 import shutil
 import sqlite3
 from contextlib import closing

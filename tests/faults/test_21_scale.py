@@ -1,7 +1,5 @@
 """FAULTS 21: the ten-thousandth trial costs no more than the first, nor does memory grow."""
 
-from __future__ import annotations
-
 import json
 from itertools import pairwise
 

@@ -1,7 +1,5 @@
 """FAULTS 22: results on a read-only disk can be read; `run` refuses before the first trial."""
 
-from __future__ import annotations
-
 import pytest
 from commands import hpsearch, sweep
 from disks import read_only

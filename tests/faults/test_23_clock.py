@@ -1,7 +1,5 @@
 """FAULTS 23: the wall clock may jump by an hour: no false timeout, no negative duration."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """FAULTS 24: hostile names are refused or escaped, and a foreign file is never loaded."""
 
-from __future__ import annotations
-
 import csv
 import json
 import sqlite3

@@ -1,7 +1,5 @@
 """FAULTS 25: parts of a Ray cluster are lost, the head too; the union of the results is whole."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

@@ -1,7 +1,5 @@
 """FAULTS 26: rows keep the versions that made them; doctor, reproduce and compare name them."""
 
-from __future__ import annotations
-
 import shutil
 from contextlib import contextmanager
 from types import SimpleNamespace

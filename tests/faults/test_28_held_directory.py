@@ -1,7 +1,5 @@
 """FAULTS 28: the directory that is held is the one that is written, and its loss is told."""
 
-from __future__ import annotations
-
 import itertools
 import os
 import shutil

@@ -1,7 +1,5 @@
 """FAULTS 29: a run overwrites, and moves, only what a run made."""
 
-from __future__ import annotations
-
 import os
 import shutil
 

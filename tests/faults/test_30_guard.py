@@ -1,7 +1,5 @@
 """FAULTS 30: a table that cannot be compared with its store stops the run."""
 
-from __future__ import annotations
-
 import shutil
 
 import pytest

@@ -1,7 +1,5 @@
 """FAULTS 31: every trial is answered once, whatever a user's function does to its process."""
 
-from __future__ import annotations
-
 import os
 import shutil
 

@@ -1,7 +1,5 @@
 """FAULTS 32: commands run no file of the working directory, nor of the one that they read."""
 
-from __future__ import annotations
-
 import itertools
 import shutil
 import sys

@@ -1,7 +1,5 @@
 """FAULTS 33: a link, FIFO or device in the place of a file is refused at once."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import tracemalloc

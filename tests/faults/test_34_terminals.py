@@ -1,7 +1,5 @@
 """FAULTS 34: what a file holds never commands the terminal."""
 
-from __future__ import annotations
-
 import pytest
 from commands import hpsearch
 from made_tables import Made, Row, write

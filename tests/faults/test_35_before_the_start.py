@@ -1,7 +1,5 @@
 """FAULTS 35: what hangs before a trial begins ends with the trial's time."""
 
-from __future__ import annotations
-
 import os
 import signal
 import socket

@@ -1,7 +1,5 @@
 """FAULTS 36: time in which all processes were suspended counts for nothing."""
 
-from __future__ import annotations
-
 import signal
 import subprocess
 import sys

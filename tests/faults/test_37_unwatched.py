@@ -1,7 +1,5 @@
 """FAULTS 37: a sweep whose progress nobody reads any more ends as if watched."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 

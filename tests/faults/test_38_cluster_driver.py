@@ -1,7 +1,5 @@
 """FAULTS 38: however the driver of a Ray cluster of its own ends, nothing of Ray outlives it."""
 
-from __future__ import annotations
-
 import signal
 import uuid
 

@@ -1,7 +1,5 @@
 """FAULTS 40: a program ends with its run, and no trial runs twice at a time."""
 
-from __future__ import annotations
-
 import os
 import signal
 

@@ -1,7 +1,5 @@
 """FAULTS 44: standard streams may be closed or full, or absent in Python."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 

@@ -1,7 +1,5 @@
 """FAULTS 45: looking at a program's repository runs nothing that the repository names."""
 
-from __future__ import annotations
-
 import os
 
 import pytest

@@ -1,7 +1,5 @@
 """FAULTS 47: callbacks that write files are apart, and the named files are the best trial's."""
 
-from __future__ import annotations
-
 import os
 import signal
 from pathlib import Path

@@ -1,7 +1,5 @@
 """FAULTS 48: numbers have no edge: tables, reports and comparisons hold or refuse them."""
 
-from __future__ import annotations
-
 from contextlib import nullcontext
 
 import pytest

@@ -1,7 +1,5 @@
 """FAULTS 49: any text can be stored: metrics' names are told as a table can hold them."""
 
-from __future__ import annotations
-
 import pandas as pd
 import pytest
 from commands import hpsearch

@@ -1,7 +1,5 @@
 """FAULTS 50: a store has one directory: a copy of the directory extends and moves no store."""
 
-from __future__ import annotations
-
 import shutil
 
 from commands import hpsearch

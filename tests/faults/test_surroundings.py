@@ -1,7 +1,5 @@
 """Surroundings that no sweep file decides: directories, encodings, limits and full disks."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import sys

@@ -1,7 +1,5 @@
 """Small data in the shapes of KerasTuner's guides, and a directory for their files."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import tensorflow as tf

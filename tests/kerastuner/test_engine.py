@@ -1,7 +1,5 @@
 """KerasTuner's classes beyond its guides: methods, resuming, hooks, runs in process."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 import shutil

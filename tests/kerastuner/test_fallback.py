@@ -1,7 +1,5 @@
 """Searches that run in KerasTuner's own loop: each says why, and gives KerasTuner's results."""
 
-from __future__ import annotations
-
 import shutil
 
 import keras

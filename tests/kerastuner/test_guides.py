@@ -5,8 +5,6 @@ guides'; where a guide's line fails on this Keras with KerasTuner, too, the test
 over any function is in test_fallback.py.
 """
 
-from __future__ import annotations
-
 import keras
 import numpy as np
 import pandas as pd

@@ -1,7 +1,5 @@
 """Arrays in files (`numpy.memmap`) train from there: no process holds them in memory."""
 
-from __future__ import annotations
-
 import os
 import re
 import tracemalloc

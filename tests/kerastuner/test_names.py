@@ -1,7 +1,5 @@
 """The names of KerasTuner, its modules' and its arguments, under `hpsearch.tuners`."""
 
-from __future__ import annotations
-
 import importlib
 import inspect
 import pkgutil

@@ -1,7 +1,5 @@
 """Tuners with a `run_trial` and hypermodels with a `fit` of their own: in the workers."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import keras

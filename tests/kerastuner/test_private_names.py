@@ -1,7 +1,5 @@
 """KerasTuner's private names that hpsearch needs: a new KerasTuner without one fails here."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

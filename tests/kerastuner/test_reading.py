@@ -1,7 +1,5 @@
 """Datasets that `fit` would read: once, if their rows never change."""
 
-from __future__ import annotations
-
 import keras
 import numpy as np
 import pandas as pd

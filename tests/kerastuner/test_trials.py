@@ -1,7 +1,5 @@
 """KerasTuner's trials from stored ones: ids, and what a later round of Hyperband continues."""
 
-from __future__ import annotations
-
 import json
 import time
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Preprocessing layers: right values, the same inside an exported model, through a file."""
 
-from __future__ import annotations
-
 import keras
 import numpy as np
 import pandas as pd

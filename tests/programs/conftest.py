@@ -1,7 +1,5 @@
 """Programs as small scripts, run as trials in this process or by the command."""
 
-from __future__ import annotations
-
 import textwrap
 
 import pytest

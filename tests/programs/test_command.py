@@ -1,7 +1,5 @@
 """The command line of a config: W&B's macros, values whole or refused, and no shell."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

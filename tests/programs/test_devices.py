@@ -1,7 +1,5 @@
 """GPUs: each training has its own, over kills and repetitions; no GPU is needed to show it."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from functools import partial
 

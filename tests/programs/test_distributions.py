@@ -1,7 +1,5 @@
 """Each of W&B's distributions is drawn as W&B draws it."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

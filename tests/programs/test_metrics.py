@@ -1,7 +1,5 @@
 """What a program tells: lines whole, in pieces, from several sources, numbered or not."""
 
-from __future__ import annotations
-
 import json
 import math
 

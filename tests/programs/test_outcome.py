@@ -1,7 +1,5 @@
 """The result of a trial, decided without a process."""
 
-from __future__ import annotations
-
 import pytest
 
 from hpsearch.models.problem import Recipe

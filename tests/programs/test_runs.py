@@ -1,7 +1,5 @@
 """Runs of programs by the command: rows, resume, edits, seeds, halving, reproduction."""
 
-from __future__ import annotations
-
 import concurrent.futures
 
 import pandas as pd

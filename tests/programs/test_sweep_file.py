@@ -1,7 +1,5 @@
 """The sweep file of a program: what it takes, what it refuses, and what it is never taken for."""
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """One trial: how a program is started, halted, continued and judged."""
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import hashlib

@@ -1,7 +1,5 @@
 """Unchanged scripts that call `wandb`, with the package's shape and without the package."""
 
-from __future__ import annotations
-
 import pytest
 import yaml
 

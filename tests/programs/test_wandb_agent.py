@@ -1,7 +1,5 @@
 """Scripts that make their own sweep: `import hpsearch.wandb as wandb`."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The display of a run: a bar on a terminal, lines elsewhere."""
 
-from __future__ import annotations
-
 import io
 import re
 

@@ -1,7 +1,5 @@
 """Reports of made-up sweeps, and the Chromium of the system to open them."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from functools import cache
 

@@ -1,7 +1,5 @@
 """The first screen: the sentence, the values, and what it suggests."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from types import SimpleNamespace
 

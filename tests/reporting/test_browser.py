@@ -1,7 +1,5 @@
 """The page in a real browser: what it draws, what it does, and what it does not."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from importlib.resources import files

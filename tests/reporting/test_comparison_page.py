@@ -1,7 +1,5 @@
 """A comparison on the page and in a notebook: the verdict, its figures, and names that are text."""
 
-from __future__ import annotations
-
 import html
 import json
 import re

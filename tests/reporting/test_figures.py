@@ -1,7 +1,5 @@
 """Figures: what they show, that Plotly accepts them, and that they become files."""
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Shares of variance: functions whose shares are known, conditions, and another's evaluator."""
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

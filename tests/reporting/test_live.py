@@ -1,7 +1,5 @@
 """A page that is written again and again during a run, in an open browser."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import threading

@@ -1,7 +1,5 @@
 """The page as a file: by command, at the end of a run, during one, and where it cannot be."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Thresholds and calibrated probabilities, which an exported model keeps."""
 
-from __future__ import annotations
-
 import keras
 import numpy as np
 import pandas as pd

@@ -1,7 +1,5 @@
 """Ensembles: the best models, chosen greedily, whose outputs one file averages."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Intervals: against their formulas, and as often right as they say."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from types import SimpleNamespace

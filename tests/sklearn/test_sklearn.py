@@ -1,7 +1,5 @@
 """The estimators keep scikit-learn's promises, and hpsearch's."""
 
-from __future__ import annotations
-
 import pickle
 import warnings
 

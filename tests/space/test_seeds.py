@@ -1,7 +1,5 @@
 """Numbers by counter: each depends on seed, counter and stream alone, and is uniform."""
 
-from __future__ import annotations
-
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st

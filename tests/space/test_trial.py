@@ -1,7 +1,5 @@
 """Frozen data: curves."""
 
-from __future__ import annotations
-
 import math
 import pickle
 import sys

@@ -1,7 +1,5 @@
 """What .ci/ generates is current, and the examples of a sweep file's keys are valid."""
 
-from __future__ import annotations
-
 import runpy
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """What is said to common words of Keras, KerasTuner, Optuna, W&B and scikit-learn."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,7 +1,5 @@
 """Cells of hyperparameters: different values are different cells, and are read back."""
 
-from __future__ import annotations
-
 import pytest
 
 from hpsearch.errors import InputError

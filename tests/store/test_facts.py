@@ -1,7 +1,5 @@
 """Evaluations on the record: what it holds, and what a damaged one says."""
 
-from __future__ import annotations
-
 import pandas as pd
 import pytest
 

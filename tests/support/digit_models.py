@@ -1,7 +1,5 @@
 """Models of digits for every trainer: one that the extension knows, one that it does not."""
 
-from __future__ import annotations
-
 import keras
 
 

@@ -1,7 +1,5 @@
 """Waits with an executor, and readings of its events and of its workers' memory."""
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from pathlib import Path

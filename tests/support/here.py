@@ -1,7 +1,5 @@
 """Whole runs in this process: no worker has to import TensorFlow first."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from hpsearch.engine.session import Began, Settings

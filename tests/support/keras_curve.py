@@ -1,7 +1,5 @@
 """Keras' own numbers of a training: what each way to train is compared with."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from hpsearch.custom.building import rows_shape

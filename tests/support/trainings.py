@@ -1,7 +1,5 @@
 """Trainings run, halted, continued and compared."""
 
-from __future__ import annotations
-
 import io
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Rows for trackers to log."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

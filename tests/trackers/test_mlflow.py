@@ -1,7 +1,5 @@
 """Runs as MLflow's own client finds them in a local store."""
 
-from __future__ import annotations
-
 import math
 import shutil
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Names of targets, and the facts that every tracker receives."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

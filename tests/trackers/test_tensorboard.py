@@ -1,7 +1,5 @@
 """Event files as TensorBoard's own reader finds them."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Runs as W&B's own client writes them without a server."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """Small data sets, and one TensorFlow thread as in a worker."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Callbacks around the native and the graph trainer: epoch by epoch what `fit` gives."""
 
-from __future__ import annotations
-
 import copy
 import math
 

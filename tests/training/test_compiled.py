@@ -1,7 +1,5 @@
 """The compiled trainer does what Keras does, given the same weights and batches."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 

@@ -1,7 +1,5 @@
 """A training that is halted and continued is to the bit the one that was left alone."""
 
-from __future__ import annotations
-
 import keras
 import numpy as np
 import pytest

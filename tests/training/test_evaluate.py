@@ -1,7 +1,5 @@
 """Loss and metric of each row: their means are what a trainer reports of its validation split."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

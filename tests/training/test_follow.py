@@ -1,7 +1,5 @@
 """Stops, early stopping, divergence and scores, with a trainer that reads from a list."""
 
-from __future__ import annotations
-
 import itertools
 import math
 

@@ -1,7 +1,5 @@
 """The native trainer is left for a GPU only where TensorFlow can use one."""
 
-from __future__ import annotations
-
 import pytest
 
 from hpsearch import machine

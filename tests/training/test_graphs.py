@@ -1,7 +1,5 @@
 """A program that is used again trains, and goes on, to the bit as a new one does."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The kernels of all processors give the same bits; those of 64-bit ARM run in an emulator."""
 
-from __future__ import annotations
-
 import subprocess
 from pathlib import Path
 

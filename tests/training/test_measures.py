@@ -1,7 +1,5 @@
 """Weighted rows, and metrics beside loss and accuracy, against Keras' own `fit`."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import numpy as np

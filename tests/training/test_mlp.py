@@ -1,7 +1,5 @@
 """The built model: layers, initial weights, and the model that takes raw rows."""
 
-from __future__ import annotations
-
 import random
 
 import keras

@@ -1,7 +1,5 @@
 """The native trainer: Keras' numbers, the same bits on every instruction set."""
 
-from __future__ import annotations
-
 import dataclasses
 import sys
 from types import SimpleNamespace
@@ -217,7 +215,7 @@ def raw_layer(width, block=0, parts=KERNEL_AND_BIAS, activation=0, dropout=0.0):
     return (width, block, parts, activation, dropout, 0, 0.0, 0.99, 1e-3)
 
 
-NETWORK = ("", 4, (raw_layer(3, activation=1), raw_layer(2)), (8, 0, 0, 3))
+NETWORK = ("", 4, (raw_layer(3, activation=1), raw_layer(2)), (8, 0, 0, 0, 3))
 NUMBERS = (1e-3, 0, 0, 0, 0.9, 0.999, 1e-7, 0, 1)
 NOTHING = np.empty(0, np.float32)
 
@@ -244,10 +242,13 @@ def raw_network():
         (2, (raw_layer(3, parts=0b10000011), raw_layer(2))),
         (2, (raw_layer(3, activation=99), raw_layer(2))),
         (2, (raw_layer(3, dropout=1.0), raw_layer(2))),
-        (3, (0, 0, 0, 3)),
-        (3, (8, 9, 0, 3)),
-        (3, (8, 0, 1, 3)),
-        (3, (8, 2, 0, 3)),
+        (3, (0, 0, 0, 0, 3)),
+        (3, (8, 0, 9, 0, 3)),
+        (3, (8, 0, 0, 2, 3)),
+        (3, (8, 0, 2, 0, 3)),
+        (3, (8, 1, 0, 0, 3)),
+        (3, (8, 0, 0, 1, 3)),
+        (3, (8, 1, 0, 1, 3)),
     ],
 )
 def test_the_extension_refuses_what_it_is_not_made_for(index, value):

@@ -1,7 +1,5 @@
 """Losses, metrics, weights and layers of MLPs of the user's own: native numbers are `fit`'s."""
 
-from __future__ import annotations
-
 import cloudpickle
 import compiled_mlps
 import keras

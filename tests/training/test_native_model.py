@@ -1,7 +1,5 @@
 """Custom models that are MLPs: the native trainer gives Keras' numbers, or leaves them."""
 
-from __future__ import annotations
-
 import mlp_models
 import numpy as np
 import pytest

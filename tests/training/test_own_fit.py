@@ -1,7 +1,5 @@
 """`model.fit` within a hypermodel's own `fit`: trained by the engine, with Keras' results."""
 
-from __future__ import annotations
-
 import copy
 
 import cloudpickle

@@ -1,7 +1,5 @@
 """Models of the user's own: the graph gives Keras' numbers; what is no graph is trained by fit."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import cloudpickle

@@ -1,7 +1,5 @@
 """Threads of the native trainer: any number, or another in each epoch, gives the same bits."""
 
-from __future__ import annotations
-
 import itertools
 import re
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Trainings on 333 digits, and executors to run them."""
 
-from __future__ import annotations
-
 import concurrent.futures
 import math
 import multiprocessing

@@ -1,7 +1,5 @@
 """The promises of every executor: one suite over all of them."""
 
-from __future__ import annotations
-
 import time
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace

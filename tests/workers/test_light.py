@@ -1,7 +1,5 @@
 """Light workers and loaded ones: who runs what, and what waits for TensorFlow's import."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

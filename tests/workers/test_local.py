@@ -1,7 +1,5 @@
 """Workers that die, hang, grow and speak; and what is left of them: nothing."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

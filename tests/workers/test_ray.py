@@ -1,7 +1,5 @@
 """Promises of workers on a Ray cluster beyond the conformance suite; nodes are really lost."""
 
-from __future__ import annotations
-
 import os
 import signal
 import time

@@ -1,7 +1,5 @@
 """The memory in which workers find the data."""
 
-from __future__ import annotations
-
 import os
 from contextlib import contextmanager
 

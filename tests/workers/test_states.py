@@ -1,7 +1,5 @@
 """What executors know of their workers: limits of time, nodes, a pool's deaths."""
 
-from __future__ import annotations
-
 import os
 import signal
 from types import ModuleType

@@ -1,7 +1,5 @@
 """Threads of trainings: fixed by the sweep, or the cores that other trainings leave idle."""
 
-from __future__ import annotations
-
 import socket
 from dataclasses import replace
 

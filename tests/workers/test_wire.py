@@ -1,7 +1,5 @@
 """Messages between driver and worker, among what else a worker's code may write there."""
 
-from __future__ import annotations
-
 import select
 import socket
 

@@ -91,13 +91,13 @@ static int make_layers(NetworkObject *self, int features, PyObject *layers, floa
     return 0;
 }
 
-/* Network(kernels, features, layers, (batch, loss, rows, optimizer), (rate, decay, momentum, rho,
+/* Network(kernels, features, layers, (batch, binned, loss, rows, optimizer), (rate, decay, momentum, rho,
    beta_1, beta_2, epsilon, slot start, huber), shift, scale, unit) */
 static int network_init(NetworkObject *self, PyObject *args, PyObject *kwargs) {
     const char *name;
     PyObject *layers;
     Py_buffer shift, scale, unit;
-    int features, batch, loss, rows, optimizer;
+    int features, batch, binned, loss, rows, optimizer;
     double rate, decay, momentum, rho, beta_1, beta_2, epsilon, start, huber;
     if (kwargs && PyDict_Size(kwargs)) {
         PyErr_SetString(PyExc_TypeError, "Network takes no keyword arguments");
@@ -107,8 +107,8 @@ static int network_init(NetworkObject *self, PyObject *args, PyObject *kwargs) {
         PyErr_SetString(PyExc_RuntimeError, "a Network is made once");
         return -1;
     }
-    if (!PyArg_ParseTuple(args, "siO!(iiii)(ddddddddd)y*y*y*", &name, &features, &PyTuple_Type,
-                          &layers, &batch, &loss, &rows, &optimizer, &rate, &decay, &momentum, &rho,
+    if (!PyArg_ParseTuple(args, "siO!(iiiii)(ddddddddd)y*y*y*", &name, &features, &PyTuple_Type,
+                          &layers, &batch, &binned, &loss, &rows, &optimizer, &rate, &decay, &momentum, &rho,
                           &beta_1, &beta_2, &epsilon, &start, &huber, &shift, &scale, &unit)) {
         return -1;
     }
@@ -135,9 +135,15 @@ static int network_init(NetworkObject *self, PyObject *args, PyObject *kwargs) {
         .learn_2 = (float)(1 - beta_2), .epsilon = (float)epsilon};
     if (make_layers(self, features, layers, (float)start) < 0) goto done;
     if (make_buffers(self) < 0) goto done;
-    const Py_ssize_t numbers = sizeof(float) * net->n_features;
+    const int is_binned = net->row_kind == BINNED_FLOATS;
+    if (binned < 0 || (binned > 0) != is_binned || binned > features / BINS) {
+        PyErr_SetString(PyExc_ValueError, "no such number of binned features");
+        goto done;
+    }
+    net->binned = binned, net->n_raw = features - (BINS - 1) * binned;
+    const Py_ssize_t numbers = sizeof(float) * (is_binned ? BINS : net->n_features);
     if (net->row_kind != FLOAT_ROWS && (shift.len != numbers || scale.len != numbers)) {
-        PyErr_SetString(PyExc_ValueError, "shift and scale need a float32 a feature");
+        PyErr_SetString(PyExc_ValueError, "shift and scale need a float32 a feature or bin");
         goto done;
     }
     if (has_units(net) && (size_t)unit.len != sizeof(float) * net->outputs) {
@@ -275,7 +281,7 @@ static void release(Buffers *b) {
 
 /* Describe the buffers, after checking that they have the same number of whole rows. */
 static int describe(const Network *net, const Buffers *b, Data *data) {
-    const size_t width = net->n_features * (net->row_kind == FLOAT_ROWS ? sizeof(float) : 1);
+    const size_t width = row_size(net);
     const size_t outputs = sizeof(float) * net->outputs;
     const size_t target = net->loss == SOFTMAX_CROSSENTROPY ? sizeof(int32_t) : outputs;
     const long rows = (long)(b->x.len / width);

@@ -9,6 +9,8 @@
 #define PANEL 32
 #define MAX_LAYERS 64
 #define MAX_THREADS 64
+/* Numbers in place of one of BINNED_FLOATS; see hpsearch/models/embedding.py. */
+#define BINS 16
 /* The fewest of a product for a thread, and of an epoch: to hand out work, and to start a thread,
    take a tenth of their time. Tests make them smaller. */
 #ifndef THREAD_MULTIPLICATIONS
@@ -24,7 +26,7 @@
     K(SGD) K(SGD_MOMENTUM) K(SGD_NESTEROV) K(ADAM) K(RMSPROP) K(RMSPROP_MOMENTUM) K(ADAGRAD)
 #define LOSS_KINDS(K) \
     K(SOFTMAX_CROSSENTROPY) K(SIGMOID_CROSSENTROPY) K(SQUARED_ERROR) K(ABSOLUTE_ERROR) K(HUBER)
-#define ROW_FORMATS(K) K(FLOAT_ROWS) K(SCALED_BYTES) K(STANDARDISED_BYTES)
+#define ROW_FORMATS(K) K(FLOAT_ROWS) K(BINNED_FLOATS) K(SCALED_BYTES) K(STANDARDISED_BYTES)
 /* Additions to a hidden layer's product and activation. A normalisation comes between them, or
    after the activation (BATCH_NORM_BEHIND). */
 #define BLOCK_KINDS(K) K(DENSE) K(BATCH_NORM) K(LAYER_NORM) K(RESIDUAL) K(BATCH_NORM_BEHIND)
@@ -75,7 +77,9 @@ typedef struct {
     int threads;                 /* that share the products of a step */
     int loss, row_kind, n_features, outputs;
     float huber;                 /* the error above which Huber's loss is linear */
-    const float *shift, *scale;  /* per feature: byte * scale + shift, or (byte - shift) / scale */
+    int binned, n_raw;           /* how many of a row's first numbers have bins, and of all */
+    const float *shift, *scale;  /* per feature: byte * scale + shift, or (byte - shift) / scale;
+                                    per bin: number * scale + shift */
     const float *unit;           /* regression: the target's own units, per output */
     Update update;
     int64_t iterations;
@@ -122,6 +126,12 @@ static inline int is_normed(const Layer *layer) {
 /* Check if a loss and its metric are in the targets' own units. */
 static inline int has_units(const Network *net) {
     return net->loss != SOFTMAX_CROSSENTROPY && net->loss != SIGMOID_CROSSENTROPY;
+}
+
+/* The bytes of a row of data. */
+static inline size_t row_size(const Network *net) {
+    const int bytes = net->row_kind == SCALED_BYTES || net->row_kind == STANDARDISED_BYTES;
+    return net->n_raw * (bytes ? 1 : sizeof(float));
 }
 
 static inline long padded(long n, long to) { return (n + to - 1) / to * to; }

@@ -82,14 +82,30 @@ static void rows_of_panels(const float *at, long units, long rows, float *ar, lo
     }
 }
 
+/* The bins of a number: 0 before the bin, 1 behind it; the outer ones have no end. */
+INLINE void bin(float number, const float *restrict shift, const float *restrict scale,
+                float *restrict to) {
+    float z[BINS];
+    for (int b = 0; b < BINS; b++) z[b] = number * scale[b] + shift[b];
+    for (int b = 0; b < BINS; b++) to[b] = z[b] < 0.0f ? 0.0f : z[b] > 1.0f ? 1.0f : z[b];
+    if (!(to[0] > 0.0f)) to[0] = z[0];
+    if (!(to[BINS - 1] < 1.0f)) to[BINS - 1] = z[BINS - 1];
+}
+
 static void read_row(const Network *net, const Data *data, long row, float *restrict to) {
     const long n = net->n_features;
     if (net->row_kind == FLOAT_ROWS) {
         memcpy(to, (const float *)data->x + row * n, sizeof(float) * n);
         return;
     }
-    const uint8_t *restrict from = (const uint8_t *)data->x + row * n;
     const float *restrict shift = net->shift, *restrict scale = net->scale;
+    if (net->row_kind == BINNED_FLOATS) {
+        const float *restrict numbers = (const float *)data->x + row * net->n_raw;
+        for (long k = 0; k < net->binned; k++, to += BINS) bin(numbers[k], shift, scale, to);
+        memcpy(to, numbers + net->binned, sizeof(float) * (net->n_raw - net->binned));
+        return;
+    }
+    const uint8_t *restrict from = (const uint8_t *)data->x + row * n;
     if (net->row_kind == SCALED_BYTES) {
         for (long k = 0; k < n; k++) to[k] = (float)from[k] * scale[k] + shift[k];
     } else {
@@ -99,7 +115,7 @@ static void read_row(const Network *net, const Data *data, long row, float *rest
 
 /* Prefetch the next batch's rows, which are scattered in memory. */
 static void expect_rows(const Network *net, const Data *data, const int32_t *order, long rows) {
-    const size_t size = net->n_features * (net->row_kind == FLOAT_ROWS ? sizeof(float) : 1);
+    const size_t size = row_size(net);
     for (long r = 0; r < rows; r++) {
         const char *row = (const char *)data->x + order[r] * size;
         for (size_t byte = 0; byte < size; byte += 64) __builtin_prefetch(row + byte, 0, 1);
