@@ -212,8 +212,9 @@ class Planner(ABC):
         self._trials = trials
         self._repetitions = tuple(repetitions)
         self._results = results
-        #: Config -> its executions, in the order of the first ones.
         self._members: dict[str, list[Execution]] = {}
+        #: The configs, in the order of their first executions.
+        self._order: list[str] = []
         self._config_of: dict[int, str] = {}
         self._unanswered: set[int] = set()
 
@@ -277,6 +278,8 @@ class Planner(ABC):
     def _join(self, executions: Iterable[Execution], answered: Collection[int] = ()) -> None:
         """Add executions."""
         for execution in executions:
+            if execution.config.id not in self._members:
+                self._order.append(execution.config.id)
             self._members.setdefault(execution.config.id, []).append(execution)
             self._config_of[execution.number] = execution.config.id
             if execution.number not in answered:
@@ -284,7 +287,7 @@ class Planner(ABC):
 
     def outcomes_from(self, position: int) -> Iterator[Outcome]:
         """Yield the outcomes of the sweep's trials in their order, until one has not ended."""
-        for config in list(self._members)[position:]:
+        for config in self._order[position:]:
             if any(each.number in self._unanswered for each in self._members[config]):
                 return
             yield self._outcome(config)

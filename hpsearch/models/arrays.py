@@ -75,8 +75,8 @@ def load_data(sweep: Sweep, loader: Loader | None = None) -> Dataset:
             "or one array or table"
         )
     names = {*sweep.parameters, *(name for config in sweep.configs for name in config)}
-    numbers = len(dataset.input.shape) == 1 and Embedding.of(dataset.input, "piecewise").binned
-    if "embedding" in names and not numbers and not sweep.kind.is_model:
+    binned = Embedding.of(dataset.input, "piecewise").binned
+    if "embedding" in names and not binned and not sweep.kind.is_model:
         raise InputError(
             f"{dataset.name}: `embedding` is for columns of numbers, which these rows lack; leave "
             "it out"

@@ -1,4 +1,4 @@
-"""What an MLP makes of its features first, for Keras and the native trainer.
+"""Bins in place of an MLP's features, for Keras and the native trainer.
 
 Source: the piecewise linear encoding of Gorishniy and others, "On Embeddings for Numerical Features
 in Tabular Deep Learning", 2022. Its bins are quantiles of the standard normal distribution, not of
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from math import prod
 from statistics import NormalDist
 from typing import ClassVar, Final, Self
 
@@ -28,8 +27,8 @@ class Embedding:
     """The bins of an MLP's features: clip(feature * scale + offset, least, most), one a bin.
 
     Attributes:
-        binned: The features, the first ones, that have bins: a table's numbers, no text.
-        kept: The other features.
+        binned: How many features, the first ones, have bins: a table's numbers, no text.
+        kept: How many other features there are.
     """
 
     binned: int
@@ -42,10 +41,11 @@ class Embedding:
     @classmethod
     def of(cls, spec: InputSpec, name: str) -> Self:
         """Return the embedding `none` or `piecewise` of an input."""
-        columns, binned = spec.columns, 0
-        if name != "none":
-            numbers = prod(spec.shape) if columns is None else len(columns)
-            binned = numbers - sum(column.vocabulary is not None for column in columns or ())
+        binned = 0
+        # Images have pixels, not columns.
+        if name != "none" and len(spec.shape) == 1:
+            texts = [column for column in spec.columns or () if column.vocabulary is not None]
+            binned = spec.shape[0] - len(texts)
         return cls(binned, n_features(spec) - binned)
 
     @property

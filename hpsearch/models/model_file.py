@@ -10,8 +10,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from hpsearch.data.specs import ArrayPart, DateColumn, InputSpec, TableSpec, Target, Task
+from hpsearch.data.specs import ArrayPart, DateColumn, TableSpec, Task
 from hpsearch.errors import HpsearchError, InputError
+from hpsearch.models.problem import Problem
 
 #: The name of the description in a `.keras` archive; Keras ignores it.
 _MEMBER = "hpsearch.json"
@@ -44,10 +45,11 @@ class ModelFile:
     threshold: float = 0.5
 
     @classmethod
-    def of(cls, rows: InputSpec, target: Target) -> Self:
-        """Describe rows and their target."""
-        filled = bool(rows.fill)
-        return cls(target.task, target.classes, target.numbers, rows.table, filled, rows.parts)
+    def of(cls, problem: Problem) -> Self:
+        """Describe the rows and the target of a model."""
+        rows, target = problem.input, problem.target
+        fills = bool(rows.fill)
+        return cls(target.task, target.classes, target.numbers, rows.table, fills, rows.parts)
 
     def save(self, model: Any, path: Path) -> None:
         """Save a Keras model with this description."""

@@ -154,5 +154,5 @@ class Problem:
     target: Target
 
     def embedding(self, config: MLPConfig) -> Embedding:
-        """Return what an MLP makes of the features first."""
+        """Return the bins in place of an MLP's features."""
         return Embedding.of(self.input, config.embedding)

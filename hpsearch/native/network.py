@@ -177,10 +177,10 @@ class DenseNetwork:
         features: Width of the first layer's input.
         parts: All weights, in the order of Keras' `get_weights`.
         loss: The extension's name.
-        rows: `FLOAT_ROWS`, `BINNED_FLOATS` (see `Embedding`), `SCALED_BYTES`
-            (bytes * scale + shift) or `STANDARDISED_BYTES` ((bytes - shift) / scale).
-        shift, scale: One number a feature, or a bin, or empty.
-        binned: How many of a row's first numbers have bins.
+        rows: `FLOAT_ROWS`, `SCALED_BYTES` (bytes * scale + shift) or `STANDARDISED_BYTES`
+            ((bytes - shift) / scale).
+        binned: How many of a row's first numbers have bins (see `Embedding`).
+        shift, scale: One number a feature, or with bins a bin; else empty.
         measures: The reported metrics. The extension sums up accuracy for a crossentropy, and
             absolute error for other losses.
         unit: For error losses, each target's factor to its original unit; else empty.
@@ -283,7 +283,7 @@ def _network(problem: Problem, config: MLPConfig, seed: int) -> DenseNetwork:
     masks = [_stateless(derive(layer_seed, 2)) for layer_seed in seeds]
     rows, shift, scale = _rows(problem.input)
     if embedding.binned:
-        rows, shift, scale = "BINNED_FLOATS", embedding.offset, embedding.scale
+        shift, scale = embedding.offset, embedding.scale
     return DenseNetwork(
         features=widths[0],
         layers=(

@@ -130,7 +130,7 @@ class _Library:
 
     def described(self) -> ModelFile:
         """Describe the rows and the target of an average."""
-        described = ModelFile.of(self.problems[0].input, self.problems[0].target)
+        described = ModelFile.of(self.problems[0])
         return replace(described, fills=all(problem.input.fill for problem in self.problems))
 
 

@@ -119,7 +119,7 @@ def write_calibrated(
         metric = THRESHOLD_METRICS[threshold]
         chosen, scores[threshold] = best_threshold(outputs[:, 0], y, metric)
         decision = replace(decision, threshold=chosen)
-    described = ModelFile.of(problem.input, problem.target)
+    described = ModelFile.of(problem)
     replace(described, threshold=decision.threshold).save(model, path)
     return replace(decision, scores=scores)
 

@@ -146,7 +146,7 @@ class MLPConfig:
 
     @property
     def embedding(self) -> str:
-        """What the MLP makes of numbers first: `none` or `piecewise`."""
+        """The bins in place of the features: `none` or `piecewise`."""
         return str(self._value("embedding"))
 
     @property

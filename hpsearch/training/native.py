@@ -189,14 +189,12 @@ def _rounded(number: float) -> float:
 
 def _make(network: DenseNetwork, rows: int, instructions: str) -> Network:
     kind, _, *numbers = astuple(network.optimizer)
+    sizes = min(network.batch_size, rows), network.binned
     made: Network = native_extension().Network(
         instructions,
         network.features,
         tuple(_described(network, number) for number in range(len(network.layers))),
-        (
-            *(min(network.batch_size, rows), network.binned),
-            *map(native_number, (network.loss, network.rows, kind)),
-        ),
+        (*sizes, *map(native_number, (network.loss, network.rows, kind))),
         (*numbers, network.huber),
         np.asarray(network.shift, np.float32),
         np.asarray(network.scale, np.float32),

@@ -26,7 +26,7 @@ def write_model(path: Path, trained: TrainedModel) -> None:
     Args:
         path: The file, written in place; Keras requires the suffix `.keras`.
     """
-    ModelFile.of(trained.problem.input, trained.problem.target).save(trained.full(), path)
+    ModelFile.of(trained.problem).save(trained.full(), path)
 
 
 def write_best_model(
@@ -40,7 +40,7 @@ def write_best_model(
     """
     model = trained.build()
     full = trained.subject.full(model, trained.problem)
-    ModelFile.of(trained.problem.input, trained.problem.target).save(full, path)
+    ModelFile.of(trained.problem).save(full, path)
     try:
         return _predict_validation(model, full, trained, data.of_fold(fold).arrays)
     except Exception:  # noqa: BLE001 - the file is complete without them

@@ -114,9 +114,7 @@ def test_a_table_is_searched_and_its_model_kept(bent, tmp_path):
 def test_rows_without_columns_of_numbers_are_refused(tmp_path, x):
     x = pd.DataFrame({"word": ["a", "b"] * 10}) if isinstance(x, str) else x
     with pytest.raises(hpsearch.HpsearchError, match="`embedding` is for columns of numbers"):
-        hpsearch.tune(
-            *(x, np.arange(20) % 2), parameters=PIECEWISE, out=tmp_path / "out", verbose=0
-        )
+        hpsearch.tune(x, np.arange(20) % 2, parameters=PIECEWISE, out=tmp_path / "out", verbose=0)
 
 
 @pytest.mark.parametrize(("scale", "fits"), [("none", False), ("minmax", False), ("robust", True)])

@@ -244,11 +244,11 @@ def raw_network():
         (2, (raw_layer(3, dropout=1.0), raw_layer(2))),
         (3, (0, 0, 0, 0, 3)),
         (3, (8, 0, 9, 0, 3)),
+        (3, (8, 0, 0, 1, 3)),
         (3, (8, 0, 0, 2, 3)),
         (3, (8, 0, 2, 0, 3)),
         (3, (8, 1, 0, 0, 3)),
-        (3, (8, 0, 0, 1, 3)),
-        (3, (8, 1, 0, 1, 3)),
+        (3, (8, -1, 0, 0, 3)),
     ],
 )
 def test_the_extension_refuses_what_it_is_not_made_for(index, value):
@@ -256,6 +256,16 @@ def test_the_extension_refuses_what_it_is_not_made_for(index, value):
     arguments[index] = value
     with pytest.raises(ValueError):  # noqa: PT011 - whichever it is
         native_extension().Network(*arguments, NUMBERS, NOTHING, NOTHING, NOTHING)
+
+
+@pytest.mark.parametrize("numbers", [15, 16])
+def test_bins_need_rows_of_floats_and_sixteen_numbers(numbers):
+    layers, bins = NETWORK[2], np.ones(numbers, np.float32)
+    for rows in range(1 if numbers == 16 else 0, 3):
+        with pytest.raises(ValueError, match="bin"):
+            native_extension().Network(
+                *("", 16, layers, (8, 1, 0, rows, 3)), NUMBERS, bins, bins, NOTHING
+            )
 
 
 def test_a_network_that_was_not_made_does_nothing():

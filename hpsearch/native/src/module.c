@@ -91,8 +91,8 @@ static int make_layers(NetworkObject *self, int features, PyObject *layers, floa
     return 0;
 }
 
-/* Network(kernels, features, layers, (batch, binned, loss, rows, optimizer), (rate, decay, momentum, rho,
-   beta_1, beta_2, epsilon, slot start, huber), shift, scale, unit) */
+/* Network(kernels, features, layers, (batch, binned, loss, rows, optimizer), (rate, decay,
+   momentum, rho, beta_1, beta_2, epsilon, slot start, huber), shift, scale, unit) */
 static int network_init(NetworkObject *self, PyObject *args, PyObject *kwargs) {
     const char *name;
     PyObject *layers;
@@ -108,8 +108,9 @@ static int network_init(NetworkObject *self, PyObject *args, PyObject *kwargs) {
         return -1;
     }
     if (!PyArg_ParseTuple(args, "siO!(iiiii)(ddddddddd)y*y*y*", &name, &features, &PyTuple_Type,
-                          &layers, &batch, &binned, &loss, &rows, &optimizer, &rate, &decay, &momentum, &rho,
-                          &beta_1, &beta_2, &epsilon, &start, &huber, &shift, &scale, &unit)) {
+                          &layers, &batch, &binned, &loss, &rows, &optimizer, &rate, &decay,
+                          &momentum, &rho, &beta_1, &beta_2, &epsilon, &start, &huber, &shift,
+                          &scale, &unit)) {
         return -1;
     }
     int made = -1;
@@ -135,14 +136,13 @@ static int network_init(NetworkObject *self, PyObject *args, PyObject *kwargs) {
         .learn_2 = (float)(1 - beta_2), .epsilon = (float)epsilon};
     if (make_layers(self, features, layers, (float)start) < 0) goto done;
     if (make_buffers(self) < 0) goto done;
-    const int is_binned = net->row_kind == BINNED_FLOATS;
-    if (binned < 0 || (binned > 0) != is_binned || binned > features / BINS) {
+    if (binned < 0 || binned > features / BINS || (binned && rows != FLOAT_ROWS)) {
         PyErr_SetString(PyExc_ValueError, "no such number of binned features");
         goto done;
     }
     net->binned = binned, net->n_raw = features - (BINS - 1) * binned;
-    const Py_ssize_t numbers = sizeof(float) * (is_binned ? BINS : net->n_features);
-    if (net->row_kind != FLOAT_ROWS && (shift.len != numbers || scale.len != numbers)) {
+    const Py_ssize_t numbers = sizeof(float) * (binned ? BINS : net->n_features);
+    if ((binned || rows != FLOAT_ROWS) && (shift.len != numbers || scale.len != numbers)) {
         PyErr_SetString(PyExc_ValueError, "shift and scale need a float32 a feature or bin");
         goto done;
     }

@@ -9,7 +9,7 @@
 #define PANEL 32
 #define MAX_LAYERS 64
 #define MAX_THREADS 64
-/* Numbers in place of one of BINNED_FLOATS; see hpsearch/models/embedding.py. */
+/* Numbers in place of one that has bins; see hpsearch/models/embedding.py. */
 #define BINS 16
 /* The fewest of a product for a thread, and of an epoch: to hand out work, and to start a thread,
    take a tenth of their time. Tests make them smaller. */
@@ -26,7 +26,7 @@
     K(SGD) K(SGD_MOMENTUM) K(SGD_NESTEROV) K(ADAM) K(RMSPROP) K(RMSPROP_MOMENTUM) K(ADAGRAD)
 #define LOSS_KINDS(K) \
     K(SOFTMAX_CROSSENTROPY) K(SIGMOID_CROSSENTROPY) K(SQUARED_ERROR) K(ABSOLUTE_ERROR) K(HUBER)
-#define ROW_FORMATS(K) K(FLOAT_ROWS) K(BINNED_FLOATS) K(SCALED_BYTES) K(STANDARDISED_BYTES)
+#define ROW_FORMATS(K) K(FLOAT_ROWS) K(SCALED_BYTES) K(STANDARDISED_BYTES)
 /* Additions to a hidden layer's product and activation. A normalisation comes between them, or
    after the activation (BATCH_NORM_BEHIND). */
 #define BLOCK_KINDS(K) K(DENSE) K(BATCH_NORM) K(LAYER_NORM) K(RESIDUAL) K(BATCH_NORM_BEHIND)
@@ -77,7 +77,7 @@ typedef struct {
     int threads;                 /* that share the products of a step */
     int loss, row_kind, n_features, outputs;
     float huber;                 /* the error above which Huber's loss is linear */
-    int binned, n_raw;           /* how many of a row's first numbers have bins, and of all */
+    int binned, n_raw;           /* numbers of a row in memory: the first, which have bins; all */
     const float *shift, *scale;  /* per feature: byte * scale + shift, or (byte - shift) / scale;
                                     per bin: number * scale + shift */
     const float *unit;           /* regression: the target's own units, per output */
@@ -130,8 +130,7 @@ static inline int has_units(const Network *net) {
 
 /* The bytes of a row of data. */
 static inline size_t row_size(const Network *net) {
-    const int bytes = net->row_kind == SCALED_BYTES || net->row_kind == STANDARDISED_BYTES;
-    return net->n_raw * (bytes ? 1 : sizeof(float));
+    return net->n_raw * (net->row_kind == FLOAT_ROWS ? sizeof(float) : 1);
 }
 
 static inline long padded(long n, long to) { return (n + to - 1) / to * to; }

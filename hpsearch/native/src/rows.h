@@ -93,16 +93,12 @@ INLINE void bin(float number, const float *restrict shift, const float *restrict
 }
 
 static void read_row(const Network *net, const Data *data, long row, float *restrict to) {
-    const long n = net->n_features;
-    if (net->row_kind == FLOAT_ROWS) {
-        memcpy(to, (const float *)data->x + row * n, sizeof(float) * n);
-        return;
-    }
+    const long n = net->n_raw, binned = net->binned;
     const float *restrict shift = net->shift, *restrict scale = net->scale;
-    if (net->row_kind == BINNED_FLOATS) {
-        const float *restrict numbers = (const float *)data->x + row * net->n_raw;
-        for (long k = 0; k < net->binned; k++, to += BINS) bin(numbers[k], shift, scale, to);
-        memcpy(to, numbers + net->binned, sizeof(float) * (net->n_raw - net->binned));
+    if (net->row_kind == FLOAT_ROWS) {
+        const float *restrict from = (const float *)data->x + row * n;
+        for (long k = 0; k < binned; k++, to += BINS) bin(from[k], shift, scale, to);
+        memcpy(to, from + binned, sizeof(float) * (n - binned));
         return;
     }
     const uint8_t *restrict from = (const uint8_t *)data->x + row * n;

@@ -75,7 +75,7 @@ static void make(NetworkObject *self, int optimizer, int loss, int rows, int blo
             }
         }
     }
-    net->binned = rows == BINNED_FLOATS ? FEATURES / BINS : 0;
+    net->binned = rows == FLOAT_ROWS && block % 2 ? FEATURES / BINS : 0;
     net->n_raw = FEATURES - (BINS - 1) * net->binned;
     net->n_features = FEATURES, net->ld_in = net->layer[0].ld, net->outputs = outputs;
     make_buffers(self);
@@ -84,7 +84,7 @@ static void make(NetworkObject *self, int optimizer, int loss, int rows, int blo
     for (int i = 0; i < FEATURES; i++) {
         shift[i] = rows == SCALED_BYTES ? uniform() : 128 + 20 * uniform();
         scale[i] = rows == SCALED_BYTES ? 1.0f / 255 : 70 + 10 * uniform();
-        if (rows == BINNED_FLOATS) scale[i] = 8.0f, shift[i] = 8.0f - i;
+        if (net->binned) scale[i] = 8.0f, shift[i] = 8.0f - i;
     }
     for (int i = 0; i < OUTPUTS; i++) unit[i] = 1.5f + uniform();
     net->shift = shift, net->scale = scale, net->unit = unit;
@@ -106,7 +106,7 @@ static void run(const Kernels *kernels, int optimizer, int loss, int rows, int b
         order[r] = (r * 77 + 13) % ROWS, weights[r] = 1 + uniform();
     }
     const void *targets = loss == SOFTMAX_CROSSENTROPY ? (const void *)labels : y;
-    const Data data = {.x = rows <= BINNED_FLOATS ? (const void *)x : bytes, .y = targets,
+    const Data data = {.x = rows == FLOAT_ROWS ? (const void *)x : bytes, .y = targets,
                        .order = order, .weights = optimizer % 2 ? weights : NULL,
                        .outputs = outputs, .rows = ROWS};
     printf("optimizer %d loss %d rows %d block %d activation %d\n", optimizer, loss, rows, block,
