@@ -156,14 +156,20 @@ def test_a_tuner_that_is_stopped_between_two_asks_ends_the_run(tmp_path, monkeyp
     }
 
     def stop_the_tuner():
-        tuner = wait_for(tuners)
         wait_for(lambda: stored_results(tmp_path / "out") > 40, every=0.1, what="some asks")
+        # One that was there before the first ask could be another run's, which ends.
+        (tuner,) = wait_for(tuners)
         monkeypatch.setattr("hpsearch.engine.loop._START_SECONDS", 0.0)
-        tuner[0].suspend()
-        return tuner[0]
+        tuner.suspend()
+        return tuner
 
+    unanswered = "method: tpe gave no answer within 1 s; what was"
     with ThreadPoolExecutor(1) as thread:
         stopped = thread.submit(stop_the_tuner)
-        with pytest.raises(HpsearchError, match="method: tpe gave no answer within 1 s; what was"):
-            hpsearch.run(sweep, out=tmp_path / "out")
-        wait_for(lambda: session_of(stopped.result().pid) is None, what="the tuner to end")
+        try:
+            with pytest.raises(HpsearchError, match=unanswered):
+                hpsearch.run(sweep, out=tmp_path / "out")
+        finally:
+            # If the tuner was not stopped, this says why.
+            tuner = stopped.result()
+        wait_for(lambda: session_of(tuner.pid) is None, what="the tuner to end")
